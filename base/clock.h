@@ -1,0 +1,30 @@
+// The time source of schedulers and loops, so that tests can own time.
+//
+//   Clock* clock = Clock::Monotonic();
+//   int64_t deadline_ns = clock->NowNs() + 5 * kNanosecondsPerSecond;
+//
+// Instants are int64 nanoseconds of CLOCK_MONOTONIC; kNeverNs is the instant that does not come. The fake is
+// testing/sim_clock.h.
+#pragma once
+
+#include <cstdint>
+
+namespace greenring {
+
+inline constexpr int64_t kNanosecondsPerMicrosecond = 1'000;
+inline constexpr int64_t kNanosecondsPerMillisecond = 1'000'000;
+inline constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+inline constexpr int64_t kNeverNs = INT64_MAX;
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+
+  // Thread-safe. Never parks.
+  virtual int64_t NowNs() = 0;
+
+  // The process's CLOCK_MONOTONIC. Never deleted. Thread-safe.
+  static Clock* Monotonic();
+};
+
+}  // namespace greenring
