@@ -1,0 +1,83 @@
+// The control block of one green thread. It lives at the top of the green thread's own stack, so that a parked green
+// thread costs no memory beside the stack pages it has touched.
+//
+//   GreenThread* self = Scheduler::Current()->current();
+//   std::printf("%s %lu\n", self->name(), self->id());
+//
+// Owned by its Scheduler: made by Spawn, gone when its function has returned. Scheduler's thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/clock.h"
+#include "base/intrusive_list.h"
+#include "green/context.h"
+#include "green/stack_slab.h"
+#include "green/timer_queue.h"
+
+namespace greenring::green {
+
+class Scheduler;
+class ThreadKeys;
+
+// What the C and C++ runtimes keep per OS thread and a green thread must have of its own.
+struct SavedThreadState {
+  void* caught_exceptions = nullptr;  // __cxa_eh_globals
+  unsigned int uncaught_exceptions = 0;
+  int error_number = 0;
+};
+
+class GreenThread : public ListLink {
+ public:
+  // The whole life of a green thread.
+  enum class State : uint8_t {
+    kFree,      // ended, or not yet spawned; its stack is kept for the next one
+    kRunnable,  // in the run queue
+    kRunning,
+    kParked,
+  };
+
+  uint64_t id() const { return id_; }
+  const char* name() const { return name_; }
+  State state() const { return state_; }
+  bool cancel_pending() const { return cancel_pending_; }
+  const Stack& stack() const { return stack_; }
+  Scheduler* scheduler() const { return scheduler_; }
+
+  // The SwitchHook's own pointer.
+  void* host_data() const { return host_data_; }
+  void set_host_data(void* data) { host_data_ = data; }
+
+  // Function objects given to Spawn fit in here.
+  static constexpr size_t kFunctionBytesMax = 64;
+
+ private:
+  friend class Scheduler;
+  friend class ThreadKeys;
+
+  explicit GreenThread(Scheduler* scheduler, const Stack& stack) : scheduler_(scheduler), stack_(stack) {}
+
+  void MoveTo(State next);
+
+  Scheduler* const scheduler_;
+  const Stack stack_;
+  Context context_;
+  SavedThreadState saved_;
+  State state_ = State::kFree;
+  bool permit_ = false;          // an Unpark came before the Park
+  bool cancel_pending_ = false;  // until ClearCancel
+  bool cancellable_ = false;     // the Park it is in ends with a Cancel
+  ParkResultCode park_result_ = 0;
+  uint64_t id_ = 0;
+  const char* name_ = "";
+  void* host_data_ = nullptr;
+  void** key_values_ = nullptr;  // pthread keys, see thread_keys.h
+  Timer timer_;                  // the deadline of the Park it is in
+  GreenThread* next_free_ = nullptr;
+  GreenThread* remote_next_ = nullptr;
+  void (*invoke_)(void* storage) = nullptr;
+  alignas(std::max_align_t) std::byte function_storage_[kFunctionBytesMax];
+};
+
+}  // namespace greenring::green

@@ -1,0 +1,219 @@
+// The scheduler of one OS thread's green threads: run queue, park and unpark, timers, and the door for other threads.
+//
+//   Scheduler scheduler({.stack_size_bytes = 256 * 1024});
+//   scheduler.Spawn([&] {
+//     scheduler.Park(Clock::Monotonic()->NowNs() + kNanosecondsPerSecond);    // until Unpark, or for a second
+//     scheduler.Stop();
+//   });
+//   scheduler.Run(&poller);                     // on the OS thread that becomes the scheduler's
+//
+// Rules
+//   1. A green thread never migrates: it runs on the OS thread that called Run.
+//   2. The scheduler is cooperative: a green thread runs until it parks, yields or ends.
+//   3. Unpark gives a permit, at most one is kept: an Unpark before the Park is not lost. A Park may therefore return
+//      without its reason being there yet; whoever parks for a condition checks it again (the types in sync/ do).
+//   4. Park, Yield and the end of a green thread switch directly to the next runnable green thread, and to the loop
+//      (Run's own stack) only when there is none, or when kSwitchesPerPollMax switches have passed since the last poll.
+//   5. Everything here is for the scheduler's own OS thread, except what says Thread-safe.
+//
+// Saved across a switch: callee-saved registers, errno, the C++ exception state (__cxa_eh_globals), and what the
+// SwitchHook saves. Not saved: the signal mask, floating-point control words (ucontext), other thread_local data.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/clock.h"
+#include "base/intrusive_list.h"
+#include "green/context.h"
+#include "green/green_thread.h"
+#include "green/stack_slab.h"
+#include "green/timer_queue.h"
+
+namespace greenring::green {
+
+// The scheduler's whole view of the world outside; the event loop implements it (ioloop/event_loop.h), and so does
+// testing/sim_poller.h. Called on the scheduler's OS thread, in the loop's context, except Wake.
+class Poller {
+ public:
+  virtual ~Poller() = default;
+
+  // One turn: hands queued operations to the kernel, waits for completions until `deadline_ns` (0: does not wait;
+  // kNeverNs: without limit) or a Wake, and delivers them; deliveries only unpark and queue.
+  virtual void Poll(int64_t deadline_ns) = 0;
+
+  // Makes a Poll that waits, or the next one, return. Thread-safe.
+  virtual void Wake() = 0;
+};
+
+// The one seam for a host (CPython): told of every switch so that it can carry its per-thread state along.
+class SwitchHook {
+ public:
+  virtual ~SwitchHook() = default;
+
+  // `thread` is about to run on this OS thread: it was just switched in. Called on its stack.
+  virtual void OnSwitchIn(GreenThread* thread) = 0;
+
+  // `thread` is about to be switched out. Called on its stack.
+  virtual void OnSwitchOut(GreenThread* thread) = 0;
+
+  // The loop is about to wait in Poller::Poll, perhaps for long: give up what other OS threads may want (the GIL).
+  virtual void OnIdle() = 0;
+};
+
+enum class ParkResult : uint8_t {
+  kUnparked,   // Unpark was called, now or before
+  kTimedOut,   // the deadline passed
+  kCancelled,  // Cancel was called; stays pending until ClearCancel
+};
+
+struct SchedulerOptions {
+  Engine engine = Engine::kUcontext;
+  size_t stack_size_bytes = kDefaultStackSizeBytes;  // rounded up to pages; the guard page comes on top
+  Clock* clock = Clock::Monotonic();
+};
+
+struct SpawnOptions {
+  const char* name = "green";  // for dumps; must outlive the green thread
+  void* host_data = nullptr;   // the SwitchHook's
+};
+
+// Counted since the start; read on the scheduler's thread.
+struct SchedulerStats {
+  uint64_t spawned = 0;
+  uint64_t switches = 0;
+  uint64_t turns = 0;
+  uint64_t remote_unparks = 0;
+  size_t live = 0;
+};
+
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerOptions& options = {});
+
+  // No green thread may be left (checked).
+  ~Scheduler();
+
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // The scheduler whose Run is on this OS thread's stack; nullptr elsewhere. Thread-safe. Never parks.
+  static Scheduler* Current();
+
+  // The green thread that runs now; nullptr in the loop's context. Never parks.
+  GreenThread* current() const { return current_; }
+
+  // Makes a green thread that will run `function()` and appends it to the run queue. The handle is valid until the
+  // function has returned. RESOURCE_EXHAUSTED goes unreported here: no memory for a stack is a CHECK; reserve ahead
+  // with Reserve where that matters. About 50 ns on a recycled stack. Never parks.
+  template <typename F>
+  GreenThread* Spawn(F&& function, const SpawnOptions& options = {});
+
+  // Maps stacks for `count` green threads now, so that later Spawns cannot fail.
+  absl::Status Reserve(size_t count) { return slab_.Reserve(count); }
+
+  // Runs green threads and polls until Stop. Green threads that are then still alive stay parked; Run may be called
+  // again. On the thread that owns the scheduler from now on.
+  void Run(Poller* poller);
+
+  // Makes Run return after the current turn. Never parks.
+  void Stop();
+
+  // Runs the run queue until it is empty, or for kSwitchesPerPollMax switches. From the loop's context only; for tests
+  // and for hosts that own the loop.
+  void RunReady();
+
+  // Suspends the current green thread until Unpark, `deadline_ns` or Cancel. Parks.
+  ParkResult Park(int64_t deadline_ns = kNeverNs);
+
+  // As Park, but Cancel does not end it (it stays pending): for waits that the kernel has to answer first. Parks.
+  ParkResult ParkUncancellable(int64_t deadline_ns = kNeverNs);
+
+  // Lets every other runnable green thread run first. Parks.
+  void Yield();
+
+  // Makes `thread` runnable, or leaves it the permit for its next Park. Never parks.
+  void Unpark(GreenThread* thread);
+
+  // The same from any OS thread. The caller guarantees that `thread` lives until then. Thread-safe. Never parks.
+  void UnparkRemote(GreenThread* thread);
+
+  // Ends the Park that `thread` is in, or its next one, with kCancelled; and every later one until ClearCancel.
+  // Never parks.
+  void Cancel(GreenThread* thread);
+
+  // The current green thread takes note of its cancellation: later Parks wait again. Never parks.
+  void ClearCancel();
+
+  // Calls `timer`'s function at `deadline_ns` in the loop's context (never on a green thread). Timer is owned by the
+  // caller and must be removed or fired before it dies. Never parks.
+  void AddTimer(Timer* timer, int64_t deadline_ns) { timers_.Add(timer, deadline_ns); }
+  void RemoveTimer(Timer* timer) { timers_.Remove(timer); }
+
+  // At most one, for the scheduler's life; before the first Spawn.
+  void SetSwitchHook(SwitchHook* hook) { hook_ = hook; }
+
+  Engine engine() const { return options_.engine; }
+  Clock* clock() const { return options_.clock; }
+  StackSlab* slab() { return &slab_; }
+  const SchedulerStats& stats() const { return stats_; }
+
+  // After this many switches the loop is polled even if green threads are still runnable: they cannot starve I/O.
+  static constexpr int kSwitchesPerPollMax = 256;
+
+ private:
+  friend class GreenThread;
+
+  GreenThread* NewThread(const SpawnOptions& options);
+  void Enqueue(GreenThread* thread) { run_queue_.PushBack(thread); }
+  void SwitchToNext(GreenThread* from);
+  void SwitchFrom(GreenThread* from, GreenThread* to);
+  void Finish(GreenThread* thread);
+  ParkResult ParkInternal(int64_t deadline_ns, bool cancellable);
+  void DrainRemote();
+  void FireTimers();
+  static void ThreadMain(void* argument);
+
+  const SchedulerOptions options_;
+  StackSlab slab_;
+  TimerQueue timers_;
+  IntrusiveList<GreenThread> run_queue_;
+  GreenThread* current_ = nullptr;
+  GreenThread* free_ = nullptr;  // ended green threads, with stack and context, for reuse
+  SwitchHook* hook_ = nullptr;
+  Poller* poller_ = nullptr;
+  Context loop_context_;
+  SavedThreadState loop_state_;
+  int switches_left_ = 0;
+  bool stop_ = false;
+  SchedulerStats stats_;
+  uint64_t next_id_ = 1;
+
+  // The door: a stack of green threads that other OS threads unparked, linked by GreenThread::remote_next_.
+  std::atomic<GreenThread*> remote_head_{nullptr};
+};
+
+// ---- implementation of the template -------------------------------------------------------------------------------
+
+template <typename F>
+GreenThread* Scheduler::Spawn(F&& function, const SpawnOptions& options) {
+  using Function = std::decay_t<F>;
+  static_assert(sizeof(Function) <= GreenThread::kFunctionBytesMax && alignof(Function) <= alignof(std::max_align_t),
+                "the function object lives in the green thread's control block: capture a pointer to big state");
+  GreenThread* thread = NewThread(options);
+  new (thread->function_storage_) Function(std::forward<F>(function));
+  thread->invoke_ = [](void* storage) {
+    Function* stored = static_cast<Function*>(storage);
+    (*stored)();
+    stored->~Function();
+  };
+  Enqueue(thread);
+  return thread;
+}
+
+}  // namespace greenring::green
