@@ -1,0 +1,57 @@
+// The embedded CPython: started as /usr/bin/python3.11 would start, finalised as it would end.
+//
+//   absl::StatusOr<std::unique_ptr<Interpreter>> interpreter = Interpreter::Start({.working_directory = "/srv/shop"});
+//   Application application = *LoadApplication("shop.wsgi:app");          // GIL held
+//   {
+//     ScopedGilRelease release;                                           // gil.h: green threads take it from here
+//     scheduler.Run(&poller);
+//   }
+//   interpreter->reset();                                                 // GIL held; atexit handlers run
+//
+// sys.path, sys.prefix, site-packages and the PYTHON* environment variables are those of the interpreter that the build
+// found (PYTHON_CONFIG), with the working directory in front, as gunicorn does. Signals stay the server's: CPython
+// installs no handler (no KeyboardInterrupt), but SIGPIPE and SIGXFSZ are ignored, as python does. An application may
+// call signal.signal while it is being imported. One per process, once. CPython 3.10 to 3.13. Never parks.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace greenring::pyhost {
+
+struct InterpreterOptions {
+  // Start changes to it, and it becomes sys.path[0]. Empty: the current directory.
+  std::string working_directory;
+
+  // Directories for sys.path behind the working directory, before PYTHONPATH and the standard library.
+  std::vector<std::string> python_path;
+
+  // The directory of a virtual environment. Empty: what $VIRTUAL_ENV names, if anything.
+  std::string virtualenv;
+
+  // sys.argv. Empty: [""].
+  std::vector<std::string> argv;
+};
+
+class Interpreter {
+ public:
+  // Starts CPython on this OS thread, which is its main thread from now on, and leaves the GIL held. The errors say what
+  // to change: a directory or virtual environment that is not there or not for this CPython, a broken installation.
+  static absl::StatusOr<std::unique_ptr<Interpreter>> Start(const InterpreterOptions& options);
+
+  // Ends CPython on the thread that started it, GIL held: joins non-daemon threads, runs atexit handlers, flushes stdout
+  // and stderr. While green threads with Python states are still alive (parked: a drain that timed out) the objects are
+  // left where they are, because those green threads' frames refer to them; the process must then exit.
+  ~Interpreter();
+
+  Interpreter(const Interpreter&) = delete;
+  Interpreter& operator=(const Interpreter&) = delete;
+
+ private:
+  Interpreter() = default;
+};
+
+}  // namespace greenring::pyhost
