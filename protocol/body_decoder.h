@@ -23,6 +23,7 @@
 
 namespace greenring::protocol {
 
+// 64 bytes: one lives in every connection that is reading a body.
 class BodyDecoder {
  public:
   enum class State : uint8_t {
@@ -85,8 +86,28 @@ class BodyDecoder {
 
   Step DecodeLength(std::string_view bytes);
   Step DecodeChunked(std::string_view bytes);
+  Step FailedStep() const;
 
-  int64_t remaining_bytes_ = 0;
+  // Moves into kError. Returns false, so that what moves over one byte can end with it.
+  bool Fail(int status, const char* reason);
+
+  // Each moves over one byte of its part of the framing.
+  bool ConsumeSizeLine(char c);
+  bool ConsumeChunkEnd(char c);
+  bool ConsumeTrailer(char c);
+  bool StartExtensionPart(char c, Phase phase);
+  bool StartChunk();
+  bool EndTrailerName();
+
+  const Limits* limits_ = nullptr;
+  const char* reason_ = nullptr;     // with kError
+  int64_t remaining_bytes_ = 0;      // of the body (kLengthData) or of the chunk
+  int64_t body_bytes_ = 0;           // of all chunks so far, the current one included
+  uint64_t trailer_name_hash_ = 0;   // of the name so far, in lower case
+  uint32_t section_bytes_ = 0;       // of this chunk's extensions, or of the trailer section
+  uint16_t status_ = 0;              // with kError
+  uint16_t trailer_count_ = 0;
+  uint8_t size_digit_count_ = 0;
   Phase phase_ = Phase::kDone;
 };
 

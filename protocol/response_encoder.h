@@ -58,6 +58,9 @@ class ResponseEncoder {
                     ResponseBody* body) const;
 
  private:
+  // The status line and the application's headers: more than any client or proxy takes (nginx takes 8 KiB, curl 300).
+  static constexpr size_t kLinesBytesMax = 256 * 1024;
+
   // Room for what the server adds: Server, Date, Content-Length or Transfer-Encoding, Connection, the empty line.
   static constexpr size_t kServerLinesBytesMax = 192;
 
