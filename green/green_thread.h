@@ -7,10 +7,10 @@
 // Owned by its Scheduler: made by Spawn, gone when its function has returned. Scheduler's thread only.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
-#include "base/clock.h"
 #include "base/intrusive_list.h"
 #include "green/context.h"
 #include "green/stack_slab.h"
@@ -26,6 +26,12 @@ struct SavedThreadState {
   void* caught_exceptions = nullptr;  // __cxa_eh_globals
   unsigned int uncaught_exceptions = 0;
   int error_number = 0;
+};
+
+enum class ParkResult : uint8_t {
+  kUnparked,   // Unpark was called, now or before
+  kTimedOut,   // the deadline passed
+  kCancelled,  // Cancel was called; stays pending until ClearCancel
 };
 
 class GreenThread : public ListLink {
@@ -56,9 +62,17 @@ class GreenThread : public ListLink {
   friend class Scheduler;
   friend class ThreadKeys;
 
-  explicit GreenThread(Scheduler* scheduler, const Stack& stack) : scheduler_(scheduler), stack_(stack) {}
+  // The deadline of the Park that the green thread is in.
+  struct ParkTimer : Timer {
+    explicit ParkTimer(GreenThread* thread) : Timer(&GreenThread::OnParkTimeout), thread(thread) {}
+    GreenThread* const thread;
+  };
 
+  GreenThread(Scheduler* scheduler, const Stack& stack) : scheduler_(scheduler), stack_(stack), timer_(this) {}
+
+  // The one place where a state changes; checks that the life above allows it.
   void MoveTo(State next);
+  static void OnParkTimeout(Timer* timer);
 
   Scheduler* const scheduler_;
   const Stack stack_;
@@ -68,14 +82,15 @@ class GreenThread : public ListLink {
   bool permit_ = false;          // an Unpark came before the Park
   bool cancel_pending_ = false;  // until ClearCancel
   bool cancellable_ = false;     // the Park it is in ends with a Cancel
-  ParkResultCode park_result_ = 0;
+  ParkResult park_result_ = ParkResult::kUnparked;
   uint64_t id_ = 0;
   const char* name_ = "";
   void* host_data_ = nullptr;
   void** key_values_ = nullptr;  // pthread keys, see thread_keys.h
-  Timer timer_;                  // the deadline of the Park it is in
+  ParkTimer timer_;
   GreenThread* next_free_ = nullptr;
-  GreenThread* remote_next_ = nullptr;
+  GreenThread* remote_next_ = nullptr;       // in the scheduler's door
+  std::atomic<bool> remote_queued_{false};   // it is in there
   void (*invoke_)(void* storage) = nullptr;
   alignas(std::max_align_t) std::byte function_storage_[kFunctionBytesMax];
 };

@@ -66,12 +66,6 @@ class SwitchHook {
   virtual void OnIdle() = 0;
 };
 
-enum class ParkResult : uint8_t {
-  kUnparked,   // Unpark was called, now or before
-  kTimedOut,   // the deadline passed
-  kCancelled,  // Cancel was called; stays pending until ClearCancel
-};
-
 struct SchedulerOptions {
   Engine engine = Engine::kUcontext;
   size_t stack_size_bytes = kDefaultStackSizeBytes;  // rounded up to pages; the guard page comes on top
@@ -155,7 +149,7 @@ class Scheduler {
   void AddTimer(Timer* timer, int64_t deadline_ns) { timers_.Add(timer, deadline_ns); }
   void RemoveTimer(Timer* timer) { timers_.Remove(timer); }
 
-  // At most one, for the scheduler's life; before the first Spawn.
+  // At most one, for the scheduler's life; before the first switch.
   void SetSwitchHook(SwitchHook* hook) { hook_ = hook; }
 
   Engine engine() const { return options_.engine; }
@@ -170,9 +164,11 @@ class Scheduler {
   friend class GreenThread;
 
   GreenThread* NewThread(const SpawnOptions& options);
-  void Enqueue(GreenThread* thread) { run_queue_.PushBack(thread); }
+  void Enqueue(GreenThread* thread);
+  void Wake(GreenThread* thread, ParkResult result);
+  // `from` is parked, queued or ended; nullptr for the loop. Returns when it is switched in again.
   void SwitchToNext(GreenThread* from);
-  void SwitchFrom(GreenThread* from, GreenThread* to);
+  void Switch(GreenThread* from, GreenThread* to);
   void Finish(GreenThread* thread);
   ParkResult ParkInternal(int64_t deadline_ns, bool cancellable);
   void DrainRemote();
@@ -186,16 +182,15 @@ class Scheduler {
   GreenThread* current_ = nullptr;
   GreenThread* free_ = nullptr;  // ended green threads, with stack and context, for reuse
   SwitchHook* hook_ = nullptr;
-  Poller* poller_ = nullptr;
   Context loop_context_;
-  SavedThreadState loop_state_;
+  SavedThreadState loop_saved_;
   int switches_left_ = 0;
   bool stop_ = false;
   SchedulerStats stats_;
-  uint64_t next_id_ = 1;
 
   // The door: a stack of green threads that other OS threads unparked, linked by GreenThread::remote_next_.
   std::atomic<GreenThread*> remote_head_{nullptr};
+  std::atomic<Poller*> poller_{nullptr};
 };
 
 // ---- implementation of the template -------------------------------------------------------------------------------

@@ -1,0 +1,159 @@
+#include "green/context.h"
+
+#include <pthread.h>
+#include <ucontext.h>
+
+#include <boost/context/detail/fcontext.hpp>
+
+#include "base/check.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define GREENRING_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GREENRING_ASAN 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define GREENRING_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define GREENRING_TSAN 1
+#endif
+
+#if GREENRING_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if GREENRING_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace greenring::green {
+namespace {
+
+using boost::context::detail::fcontext_t;
+using boost::context::detail::jump_fcontext;
+using boost::context::detail::make_fcontext;
+using boost::context::detail::transfer_t;
+
+// What one side of an fcontext switch hands to the other.
+struct Transfer {
+  Context* from;
+  Context* to;
+};
+
+}  // namespace
+
+std::string_view EngineName(Engine engine) {
+  switch (engine) {
+    case Engine::kUcontext:
+      return "ucontext";
+    case Engine::kFcontext:
+      return "fcontext";
+  }
+  return "unknown";
+}
+
+std::optional<Engine> EngineFromName(std::string_view name) {
+  for (Engine engine : {Engine::kUcontext, Engine::kFcontext}) {
+    if (EngineName(engine) == name) return engine;
+  }
+  return std::nullopt;
+}
+
+Context::~Context() {
+#if GREENRING_TSAN
+  if (entry_ != nullptr) __tsan_destroy_fiber(sanitizer_fiber_);
+#endif
+}
+
+// Tells the sanitizers that the running flow (this) is about to leave for `to`.
+inline void Context::StartSwitch(Context* to) {
+#if GREENRING_TSAN
+  if (sanitizer_fiber_ == nullptr) sanitizer_fiber_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(to->sanitizer_fiber_, 0);
+#endif
+#if GREENRING_ASAN
+  if (stack_base_ == nullptr) {  // an OS thread's own stack
+    pthread_attr_t attributes;
+    void* base;
+    GREENRING_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0);
+    pthread_attr_getstack(&attributes, &base, &stack_size_bytes_);
+    stack_base_ = base;
+    pthread_attr_destroy(&attributes);
+  }
+  __sanitizer_start_switch_fiber(&fake_stack_, to->stack_base_, to->stack_size_bytes_);
+#else
+  static_cast<void>(to);
+#endif
+}
+
+// Tells the sanitizers that `self` runs again, or for the first time.
+inline void Context::FinishSwitch(Context* self) {
+#if GREENRING_ASAN
+  __sanitizer_finish_switch_fiber(self->fake_stack_, nullptr, nullptr);
+#else
+  static_cast<void>(self);
+#endif
+}
+
+void Context::UcontextMain(unsigned int high, unsigned int low) {
+  Context* self = reinterpret_cast<Context*>((static_cast<uintptr_t>(high) << 32) | low);
+  FinishSwitch(self);
+  self->entry_(self->argument_);
+  GREENRING_CHECK(!"a context's entry function returned");
+}
+
+void Context::Make(Engine engine, void* stack_base, size_t stack_size_bytes, Entry entry, void* argument) {
+  entry_ = entry;
+  argument_ = argument;
+  stack_base_ = stack_base;
+  stack_size_bytes_ = stack_size_bytes;
+#if GREENRING_TSAN
+  sanitizer_fiber_ = __tsan_create_fiber(0);
+#endif
+  if (engine == Engine::kFcontext) {
+    stack_pointer_ = make_fcontext(static_cast<char*>(stack_base) + stack_size_bytes, stack_size_bytes,
+                                   [](transfer_t transfer) {
+                                     const Transfer* sent = static_cast<Transfer*>(transfer.data);
+                                     sent->from->stack_pointer_ = transfer.fctx;
+                                     Context* self = sent->to;
+                                     FinishSwitch(self);
+                                     self->entry_(self->argument_);
+                                     GREENRING_CHECK(!"a context's entry function returned");
+                                   });
+    return;
+  }
+  started_ = false;
+}
+
+void Context::StartUcontext() {
+  // Built here, at the first switch, so that no ucontext_t (about 1 KiB) has to be kept for it.
+  ucontext_t first;
+  GREENRING_CHECK(getcontext(&first) == 0);
+  first.uc_stack.ss_sp = const_cast<void*>(stack_base_);
+  first.uc_stack.ss_size = stack_size_bytes_;
+  first.uc_link = nullptr;
+  started_ = true;
+  const uintptr_t address = reinterpret_cast<uintptr_t>(this);
+  makecontext(&first, reinterpret_cast<void (*)()>(&Context::UcontextMain), 2, static_cast<unsigned int>(address >> 32),
+              static_cast<unsigned int>(address));
+  setcontext(&first);
+  GREENRING_CHECK(!"setcontext returned");
+}
+
+void SwitchContext(Engine engine, Context* from, Context* to) {
+  from->StartSwitch(to);
+  if (engine == Engine::kFcontext) {
+    Transfer transfer{from, to};
+    const transfer_t back = jump_fcontext(to->stack_pointer_, &transfer);
+    // Whoever resumed us says where to find it again.
+    static_cast<Transfer*>(back.data)->from->stack_pointer_ = back.fctx;
+  } else if (_setjmp(from->registers_) == 0) {
+    if (!to->started_) to->StartUcontext();
+    _longjmp(to->registers_, 1);
+  }
+  Context::FinishSwitch(from);
+}
+
+}  // namespace greenring::green

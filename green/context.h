@@ -1,0 +1,71 @@
+// A suspended flow of control, and the switch between two of them: the seam behind which the engines differ.
+//
+//   Context loop, thread;
+//   thread.Make(Engine::kUcontext, stack_base, stack_size_bytes, &Main, argument);
+//   SwitchContext(Engine::kUcontext, &loop, &thread);     // returns when something switches back to `loop`
+//
+// ucontext  makecontext(3) builds the first frame; switches are _setjmp/_longjmp, because glibc's swapcontext makes a
+//           system call for the signal mask each time. Portable to whatever glibc runs on.
+// fcontext  Boost.Context's assembly: fewer instructions; also keeps the SSE and x87 control words.
+//
+// Neither saves the signal mask. The entry function must not return. Sanitizers are told of every switch, here and only
+// here. One OS thread only: a context never moves to another. Never parks by itself (it is the parking).
+#pragma once
+
+#include <setjmp.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace greenring::green {
+
+enum class Engine : uint8_t { kUcontext, kFcontext };
+
+std::string_view EngineName(Engine engine);
+// "ucontext" or "fcontext"; nothing for other names.
+std::optional<Engine> EngineFromName(std::string_view name);
+
+class Context {
+ public:
+  using Entry = void (*)(void* argument);
+
+  // For the flow that is running already: it becomes whole when it is switched away from.
+  Context() = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  ~Context();
+
+  // Prepares `entry(argument)` to start on the given memory at the first switch to this context. With ucontext that
+  // first switch makes two system calls; a scheduler reuses contexts together with their stacks, so once for each.
+  void Make(Engine engine, void* stack_base, size_t stack_size_bytes, Entry entry, void* argument);
+
+ private:
+  friend void SwitchContext(Engine engine, Context* from, Context* to);
+
+  void StartUcontext();
+  static void UcontextMain(unsigned int high, unsigned int low);  // makecontext passes ints only
+  static void FinishSwitch(Context* self);
+  void StartSwitch(Context* to);
+
+  union {
+    jmp_buf registers_;    // ucontext
+    void* stack_pointer_;  // fcontext
+  };
+  bool started_ = true;  // ucontext: registers_ is there, or will be when somebody can switch here
+  Entry entry_ = nullptr;
+  void* argument_ = nullptr;
+
+  // Of an OS thread's own stack these are filled in at its first switch, and only under ASan.
+  const void* stack_base_ = nullptr;
+  size_t stack_size_bytes_ = 0;
+
+  void* sanitizer_fiber_ = nullptr;
+  void* fake_stack_ = nullptr;
+};
+
+// Suspends the running flow into `from` and resumes `to`.
+void SwitchContext(Engine engine, Context* from, Context* to);
+
+}  // namespace greenring::green

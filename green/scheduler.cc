@@ -1,0 +1,248 @@
+#include "green/scheduler.h"
+
+#include <cxxabi.h>
+#include <errno.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+#include "base/check.h"
+
+namespace greenring::green {
+namespace {
+
+thread_local Scheduler* current_scheduler = nullptr;
+
+// The layout that the Itanium C++ ABI (section 2.2.2) gives what __cxa_get_globals returns.
+struct ExceptionGlobals {
+  void* caught_exceptions;
+  unsigned int uncaught_exceptions;
+};
+
+inline void Save(SavedThreadState* saved) {
+  const ExceptionGlobals* globals = reinterpret_cast<ExceptionGlobals*>(abi::__cxa_get_globals());
+  saved->caught_exceptions = globals->caught_exceptions;
+  saved->uncaught_exceptions = globals->uncaught_exceptions;
+  saved->error_number = errno;
+}
+
+inline void Restore(const SavedThreadState& saved) {
+  ExceptionGlobals* globals = reinterpret_cast<ExceptionGlobals*>(abi::__cxa_get_globals());
+  globals->caught_exceptions = saved.caught_exceptions;
+  globals->uncaught_exceptions = saved.uncaught_exceptions;
+  errno = saved.error_number;
+}
+
+// Control blocks at the same offset in every page would all compete for the same cache sets: they are spread.
+constexpr size_t kColours = 8;
+constexpr size_t kColourBytes = 256;
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerOptions& options) : options_(options), slab_(options.stack_size_bytes) {}
+
+Scheduler::~Scheduler() {
+  GREENRING_CHECK(stats_.live == 0);
+  while (free_ != nullptr) {
+    GreenThread* thread = free_;
+    free_ = thread->next_free_;
+    const Stack stack = thread->stack_;
+    thread->~GreenThread();
+    slab_.Free(stack);
+  }
+}
+
+Scheduler* Scheduler::Current() { return current_scheduler; }
+
+GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
+  GreenThread* thread = free_;
+  if (thread != nullptr) {
+    free_ = thread->next_free_;
+  } else {
+    absl::StatusOr<Stack> stack = slab_.Allocate();
+    if (!stack.ok()) {
+      std::fprintf(stderr, "greenring: %s\n", stack.status().ToString().c_str());
+      GREENRING_CHECK(stack.ok());
+    }
+    static_assert(sizeof(GreenThread) % alignof(GreenThread) == 0);
+    std::byte* block = stack->top() - sizeof(GreenThread) - (slab_.live_count() % kColours) * kColourBytes;
+    block -= reinterpret_cast<uintptr_t>(block) % 64;  // a cache line
+    thread = new (block) GreenThread(this, *stack);
+    thread->context_.Make(options_.engine, stack->base, static_cast<size_t>(block - stack->base),
+                          &Scheduler::ThreadMain, thread);
+  }
+  thread->id_ = ++stats_.spawned;
+  thread->name_ = options.name;
+  thread->host_data_ = options.host_data;
+  thread->permit_ = false;
+  thread->cancel_pending_ = false;
+  thread->saved_ = {};
+  ++stats_.live;
+  return thread;
+}
+
+void Scheduler::ThreadMain(void* argument) {
+  GreenThread* thread = static_cast<GreenThread*>(argument);
+  Scheduler* scheduler = thread->scheduler_;
+  // The first switch ends here instead of in Switch.
+  Restore(thread->saved_);
+  if (scheduler->hook_ != nullptr) scheduler->hook_->OnSwitchIn(thread);
+  for (;;) {
+    thread->invoke_(thread->function_storage_);
+    scheduler->Finish(thread);  // returns when the green thread is spawned anew
+  }
+}
+
+void Scheduler::Finish(GreenThread* thread) {
+  slab_.Trim(thread->stack_);
+  thread->MoveTo(GreenThread::State::kFree);
+  thread->next_free_ = free_;
+  free_ = thread;
+  --stats_.live;
+  SwitchToNext(thread);
+}
+
+void Scheduler::Enqueue(GreenThread* thread) {
+  thread->MoveTo(GreenThread::State::kRunnable);
+  run_queue_.PushBack(thread);
+}
+
+void Scheduler::SwitchToNext(GreenThread* from) {
+  GreenThread* to = nullptr;
+  if (switches_left_ > 0) {
+    --switches_left_;
+    to = run_queue_.PopFront();
+  }
+  if (to != nullptr) to->MoveTo(GreenThread::State::kRunning);
+  if (to != from) Switch(from, to);
+}
+
+void Scheduler::Switch(GreenThread* from, GreenThread* to) {
+  Context* from_context = from != nullptr ? &from->context_ : &loop_context_;
+  Context* to_context = to != nullptr ? &to->context_ : &loop_context_;
+  SavedThreadState* saved = from != nullptr ? &from->saved_ : &loop_saved_;
+  if (from != nullptr && hook_ != nullptr) hook_->OnSwitchOut(from);
+  Save(saved);
+  current_ = to;
+  ++stats_.switches;
+  SwitchContext(options_.engine, from_context, to_context);
+  Restore(*saved);
+  if (from != nullptr && hook_ != nullptr) hook_->OnSwitchIn(from);
+}
+
+void Scheduler::RunReady() {
+  GREENRING_CHECK(current_ == nullptr);
+  Scheduler* const outer = current_scheduler;
+  current_scheduler = this;
+  switches_left_ = kSwitchesPerPollMax;
+  while (switches_left_ > 0 && !run_queue_.empty()) SwitchToNext(nullptr);
+  current_scheduler = outer;
+}
+
+void Scheduler::Run(Poller* poller) {
+  GREENRING_CHECK(current_scheduler == nullptr);
+  current_scheduler = this;
+  poller_.store(poller, std::memory_order_seq_cst);
+  stop_ = false;
+  while (!stop_) {
+    DrainRemote();
+    FireTimers();
+    RunReady();
+    if (stop_) break;
+    const int64_t deadline_ns = run_queue_.empty() ? timers_.earliest_deadline_ns() : 0;
+    if (deadline_ns != 0 && hook_ != nullptr) hook_->OnIdle();
+    poller->Poll(deadline_ns);
+    ++stats_.turns;
+  }
+  poller_.store(nullptr, std::memory_order_seq_cst);
+  current_scheduler = nullptr;
+}
+
+void Scheduler::Stop() { stop_ = true; }
+
+void Scheduler::FireTimers() {
+  if (timers_.size() == 0) return;
+  const int64_t now_ns = options_.clock->NowNs();
+  while (Timer* due = timers_.PopDue(now_ns)) due->Fire();
+}
+
+ParkResult Scheduler::Park(int64_t deadline_ns) { return ParkInternal(deadline_ns, /*cancellable=*/true); }
+
+ParkResult Scheduler::ParkUncancellable(int64_t deadline_ns) { return ParkInternal(deadline_ns, /*cancellable=*/false); }
+
+ParkResult Scheduler::ParkInternal(int64_t deadline_ns, bool cancellable) {
+  GreenThread* self = current_;
+  GREENRING_CHECK(self != nullptr);
+  if (cancellable && self->cancel_pending_) return ParkResult::kCancelled;
+  if (self->permit_) {
+    self->permit_ = false;
+    return ParkResult::kUnparked;
+  }
+  if (deadline_ns != kNeverNs) timers_.Add(&self->timer_, deadline_ns);
+  self->cancellable_ = cancellable;
+  self->MoveTo(GreenThread::State::kParked);
+  SwitchToNext(self);
+  timers_.Remove(&self->timer_);
+  return self->park_result_;
+}
+
+void Scheduler::Yield() {
+  GreenThread* self = current_;
+  GREENRING_CHECK(self != nullptr);
+  Enqueue(self);
+  SwitchToNext(self);
+}
+
+void Scheduler::Wake(GreenThread* thread, ParkResult result) {
+  thread->park_result_ = result;
+  Enqueue(thread);
+}
+
+void Scheduler::Unpark(GreenThread* thread) {
+  switch (thread->state_) {
+    case GreenThread::State::kParked:
+      Wake(thread, ParkResult::kUnparked);
+      break;
+    case GreenThread::State::kRunnable:
+    case GreenThread::State::kRunning:
+      thread->permit_ = true;
+      break;
+    case GreenThread::State::kFree:  // a late UnparkRemote
+      break;
+  }
+}
+
+void Scheduler::Cancel(GreenThread* thread) {
+  thread->cancel_pending_ = true;
+  if (thread->state_ == GreenThread::State::kParked && thread->cancellable_) Wake(thread, ParkResult::kCancelled);
+}
+
+void Scheduler::ClearCancel() {
+  GREENRING_CHECK(current_ != nullptr);
+  current_->cancel_pending_ = false;
+}
+
+void Scheduler::UnparkRemote(GreenThread* thread) {
+  if (thread->remote_queued_.exchange(true, std::memory_order_acq_rel)) return;  // will be unparked after this anyway
+  GreenThread* head = remote_head_.load(std::memory_order_relaxed);
+  do {
+    thread->remote_next_ = head;
+  } while (!remote_head_.compare_exchange_weak(head, thread, std::memory_order_seq_cst, std::memory_order_relaxed));
+  // Only the first one in wakes the loop. Before Run nobody sleeps: Run looks into the door first.
+  if (head != nullptr) return;
+  if (Poller* poller = poller_.load(std::memory_order_seq_cst)) poller->Wake();
+}
+
+void Scheduler::DrainRemote() {
+  GreenThread* thread = remote_head_.exchange(nullptr, std::memory_order_seq_cst);
+  while (thread != nullptr) {
+    GreenThread* next = thread->remote_next_;
+    thread->remote_queued_.store(false, std::memory_order_release);
+    ++stats_.remote_unparks;
+    Unpark(thread);
+    thread = next;
+  }
+}
+
+}  // namespace greenring::green

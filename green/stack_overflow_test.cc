@@ -1,0 +1,55 @@
+#include "green/stack_overflow.h"
+
+#include "green/scheduler.h"
+#include "gtest/gtest.h"
+
+namespace greenring::green {
+namespace {
+
+class NullPoller : public Poller {
+ public:
+  void Poll(int64_t) override {}
+  void Wake() override {}
+};
+
+// Not a tail call, and not to be optimised into a loop.
+__attribute__((noinline)) int Recurse(volatile int* depth) {
+  volatile char frame[256];
+  frame[0] = static_cast<char>(*depth);
+  ++*depth;
+  return Recurse(depth) + frame[0];
+}
+
+class StackOverflowTest : public ::testing::TestWithParam<Engine> {};
+
+TEST_P(StackOverflowTest, ReportNamesTheGreenThreadItsStackAndTheRemedyBeforeTheProcessDies) {
+  EXPECT_DEATH(
+      {
+        InstallStackOverflowHandler();
+        StackOverflowSignalStack signal_stack;
+        Scheduler scheduler({.engine = GetParam(), .stack_size_bytes = 64 * 1024});
+        NullPoller poller;
+        volatile int depth = 0;
+        scheduler.Spawn([&] { Recurse(&depth); }, {.name = "deep"});
+        scheduler.Run(&poller);
+      },
+      "stack overflow: green thread 1 \\(deep\\) needed more than its 64 KiB of stack \\(16 pages\\)"
+      "(.|\n)*raise --stack_size");
+}
+
+TEST_P(StackOverflowTest, OtherFaultsStillEndTheProcessWithoutThatReport) {
+  EXPECT_EXIT(
+      {
+        InstallStackOverflowHandler();
+        StackOverflowSignalStack signal_stack;
+        volatile int* nowhere = reinterpret_cast<int*>(8);
+        *nowhere = 1;
+      },
+      ::testing::KilledBySignal(SIGSEGV), "^$");
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, StackOverflowTest, ::testing::Values(Engine::kUcontext, Engine::kFcontext),
+                         [](const auto& info) { return std::string(EngineName(info.param)); });
+
+}  // namespace
+}  // namespace greenring::green
