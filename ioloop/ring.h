@@ -8,7 +8,8 @@
 // `uring.h` is the kernel's io_uring, `testing/sim_ring.h` a simulated kernel without time or sockets; one conformance
 // suite (ring_conformance_test.cc) runs on both. Errors of an operation arrive as a negative errno in `result`, as the
 // kernel gives them (io_uring_enter(2)). An operation's memory and Completion must live until its last completion has
-// been delivered: the one without IORING_CQE_F_MORE. All calls on the loop's thread, except Wake.
+// been delivered: the one without kMore. What an operation only points to (a msghdr, its iovecs, a sockaddr) is read at
+// submission and need not live longer than the next SubmitAndWait. All calls on the loop's thread, except Wake.
 #pragma once
 
 #include <sys/socket.h>
@@ -17,13 +18,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
-
-#include "absl/status/status.h"
 
 namespace greenring::ioloop {
 
-// Whoever waits for an operation. Embedded in its owner; never allocated per operation.
+// Whoever waits for an operation. Embedded in its owner, never allocated per operation; serves one operation at a time.
 class Completion {
  public:
   // `result` as the kernel's cqe->res. `flags`: kMore and kBuffer below. Runs in the loop's context: it unparks and
@@ -37,36 +35,51 @@ class Completion {
 class Ring {
  public:
   // Flags of a completion (the kernel's own bits).
-  static constexpr uint32_t kBuffer = 1u << 0;       // a provided buffer is attached: BufferOf(flags)
-  static constexpr uint32_t kMore = 1u << 1;         // a multishot operation goes on
-  static constexpr uint32_t kSockNonEmpty = 1u << 2; // more data was waiting on the socket after this receive
+  static constexpr uint32_t kBuffer = 1u << 0;        // a provided buffer is attached: BufferOf(flags)
+  static constexpr uint32_t kMore = 1u << 1;          // a multishot operation goes on
+  static constexpr uint32_t kSockNonEmpty = 1u << 2;  // more data was waiting on the socket after this receive
 
   virtual ~Ring() = default;
 
   // ---- operations: each queues one; no system call unless the submission queue is full ----
 
-  // Accepts until cancelled; each completion's result is a connected, non-blocking, close-on-exec socket.
+  // Accepts until cancelled; each completion's result is a connected, non-blocking, close-on-exec socket. A completion
+  // without kMore ends it, whatever its result (the kernel may be short of memory, or too old for multishot): arm again.
   virtual void AcceptMultishot(int fd, Completion* completion) = 0;
 
   // Receives into provided buffers until cancelled, an error or end of stream (result 0). -ENOBUFS without kMore:
-  // all buffers are in use; arm again when some have been returned.
+  // all buffers are in use; arm again when some have been returned. As above, data may come without kMore.
   virtual void RecvMultishot(int fd, Completion* completion) = 0;
 
+  // Receives once, into a provided buffer: for a socket of which one receive is expected.
+  virtual void RecvProvided(int fd, Completion* completion) = 0;
+
   virtual void Recv(int fd, void* data, size_t size, int flags, Completion* completion) = 0;
+
+  // With kSendAtOnce in `flags` the kernel takes what fits now, perhaps less than `size`, or -EAGAIN. Its completion
+  // may come as late as the next other event: complete success is not reported by the kernel but inferred, so that it
+  // wakes nobody.
   virtual void Send(int fd, const void* data, size_t size, int flags, Completion* completion) = 0;
   virtual void SendMsg(int fd, const msghdr* message, int flags, Completion* completion) = 0;
-  virtual void Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) = 0;   // offset -1: current
+  static constexpr int kSendAtOnce = MSG_DONTWAIT | MSG_WAITALL;
+
+  // `offset` -1: the file's current position.
+  virtual void Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) = 0;
   virtual void Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) = 0;
+
   // File to pipe or pipe to socket, without a copy; offsets -1: current.
   virtual void Splice(int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size, unsigned flags,
                       Completion* completion) = 0;
+
   // One poll(2) event; result is the mask of what is ready.
   virtual void PollAdd(int fd, uint32_t events, Completion* completion) = 0;
   virtual void Connect(int fd, const sockaddr* address, socklen_t size, Completion* completion) = 0;
   virtual void Shutdown(int fd, int how, Completion* completion) = 0;
-  // Closes; nobody waits, errors are dropped.
+
+  // Closes; nobody waits, errors are dropped. A socket with an operation in flight stays open until that has completed.
   virtual void Close(int fd) = 0;
-  // Asks for the end of every operation of `completion`; each still completes (-ECANCELED, or what came first).
+
+  // Asks for the end of `completion`'s operation, which still completes: with -ECANCELED, or with what came first.
   virtual void Cancel(Completion* completion) = 0;
 
   // ---- provided buffers ----
@@ -79,7 +92,7 @@ class Ring {
   // ---- the turn ----
 
   // Hands everything queued to the kernel and waits for at least `wait_count` completions, until `deadline_ns`
-  // (monotonic clock; 0: does not wait), or a Wake. At most one system call; none when nothing is queued and
+  // (monotonic clock; 0: does not wait), a signal, or a Wake. One system call; none when nothing is queued and
   // completions are already there or nothing is to be waited for.
   virtual void SubmitAndWait(unsigned wait_count, int64_t deadline_ns) = 0;
 
@@ -90,8 +103,12 @@ class Ring {
   // Makes a SubmitAndWait that waits, or the next one, return at once. Thread-safe and async-signal-safe.
   virtual void Wake() = 0;
 
-  // Operations submitted and not completed, of which nothing may be left at the end.
+  // Operations queued or submitted and not completed, of which nothing may be left at the end (Close and Cancel do not
+  // count).
   virtual size_t in_flight() const = 0;
+
+  // Calls of io_uring_enter so far.
+  virtual uint64_t system_calls() const = 0;
 
   // One line for the log: which rung of the ladder of features is in use and why.
   virtual std::string Describe() const = 0;

@@ -1,5 +1,4 @@
-// One connected socket on the loop: data arrives by multishot receive into provided buffers, output leaves as one
-// batched send a turn.
+// One connected socket on the loop: data arrives in provided buffers, output leaves as one batched send a turn.
 //
 //   class Connection final : public Stream::Handler { ... };
 //   Stream stream(&loop, std::move(fd), &connection);
@@ -9,16 +8,18 @@
 //   stream.Close(CloseMode::kFlush);      // OnClosed follows, and only then may the stream be destroyed
 //
 // An idle stream owns no buffer: input buffers belong to the ring, output blocks to the loop's pool. The handler is
-// called in the loop's context and never parks; it must not destroy the stream before OnClosed. Loop's thread only.
+// called in the loop's context, never from within a call of the stream, and never parks; it must not destroy the stream
+// before OnClosed. Loop's thread only.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/clock.h"
-#include "base/intrusive_list.h"
 #include "base/unique_fd.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/output_block.h"
@@ -34,7 +35,15 @@ enum class CloseMode : uint8_t {
   kAbort,   // close now; pending output is lost
 };
 
-class Stream : public ListLink /* in the loop's list of streams with output to send */ {
+// The completions of a stream's two operations; bases instead of members, so that neither needs a pointer back.
+class ReceiveCompletion : public Completion {
+  void OnComplete(int32_t result, uint32_t flags) final;
+};
+class SendCompletion : public Completion {
+  void OnComplete(int32_t result, uint32_t flags) final;
+};
+
+class Stream final : private Flushable, private ReceiveCompletion, private SendCompletion {
  public:
   class Handler {
    public:
@@ -44,7 +53,9 @@ class Stream : public ListLink /* in the loop's list of streams with output to s
     virtual void OnEnd() = 0;
     // The connection broke (reset, timed out, ...), positive errno; Close is still to be called. Pending output is lost.
     virtual void OnError(int error_number) = 0;
-    // Everything that was pending has been taken by the kernel.
+    // Everything that was pending has been taken by the kernel. When nobody waits for it (no green thread in a call
+    // below, no Close) this may come as late as the loop's next event: the success of a send is then not reported by
+    // the kernel but inferred.
     virtual void OnFlushed() = 0;
     // After Close, when no operation is in flight: the stream may be destroyed (from within this call too).
     virtual void OnClosed() = 0;
@@ -54,6 +65,8 @@ class Stream : public ListLink /* in the loop's list of streams with output to s
   };
 
   Stream(EventLoop* loop, UniqueFd fd, Handler* handler);
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
   ~Stream();  // checked: closed
 
   // Reading starts stopped. StopReading is not immediate: data that is already on its way may still arrive (at most the
@@ -69,29 +82,79 @@ class Stream : public ListLink /* in the loop's list of streams with output to s
   // Copies `data`, of any size, behind the pending output. Never parks.
   void Append(std::string_view data);
 
-  // Bytes committed and not yet taken by the kernel.
-  size_t pending_output_bytes() const;
+  // Bytes committed and not yet known to be taken by the kernel.
+  size_t pending_output_bytes() const { return pending_bytes_; }
 
-  // On a green thread: waits until at most `pending_bytes_max` bytes are pending. The connection's error (UNAVAILABLE
-  // family, by errno) if it broke. Parks.
+  // The three below: on a green thread, one at a time. The connection's error (by errno; CANCELLED after a Cancel of
+  // the green thread or Close(kAbort)) if it broke.
+
+  // Waits until at most `pending_bytes_max` bytes are pending. Parks.
   absl::Status WaitFlushed(size_t pending_bytes_max = 0);
 
-  // On a green thread: sends `data` behind the pending output without copying it. Parks until the kernel has taken it.
+  // Sends `data` behind the pending output without copying it. Nothing may be appended until it returns. After an error
+  // an unknown part of it was sent: all that is left is Close(kAbort). Parks until the kernel has taken it.
   absl::Status WriteUncopied(std::string_view data);
 
-  // On a green thread: sends `size` bytes of the file `fd` from `offset` behind the pending output, in the kernel
-  // (splice through a pipe). Returns how many were sent: fewer at the file's end. Parks until they are sent.
+  // Sends `size` bytes of the file `fd` from `offset` behind the pending output, in the kernel (splice through a pipe).
+  // Returns how many were sent: fewer at the file's end. Parks until they are sent.
   absl::StatusOr<size_t> SendFile(int fd, int64_t offset, size_t size);
 
-  // Idempotent; a later, harsher mode wins. Wakes green threads waiting above with an error when kAbort.
+  // Idempotent; a later, harsher mode wins. Wakes a green thread waiting above with an error when kAbort.
   void Close(CloseMode mode);
 
-  bool broken() const;
-  int fd() const;
+  bool broken() const { return error_number_ != 0; }
+  bool closing() const { return close_requested_; }
+  int fd() const { return fd_.get(); }
 
   static constexpr size_t kReserveBytesMax = kOutputBlockBytes;
   static constexpr size_t kLingerBytesMax = 256 * 1024;
   static constexpr int64_t kLingerTimeoutNs = 2 * kNanosecondsPerSecond;
+
+ private:
+  friend class ReceiveCompletion;
+  friend class SendCompletion;
+  struct Waiter;  // on the stack of the green thread that waits
+  struct Linger;  // made when a close lingers
+
+  enum class Send : uint8_t {
+    kIdle,
+    kInferred,  // in flight; completes without the kernel's saying so, at the loop's next event
+    kReported,  // in flight; completes as soon as the kernel has taken it
+  };
+
+  void Flush() override;
+  void FlushLater() { loop_->FlushLater(this); }
+  void OnReceived(int32_t result, uint32_t flags);
+  void OnSent(int32_t result);
+  void ArmReceive();
+  void StartSend();
+  void Consume(size_t size);
+  void DropOutput();
+  void Break(int error_number);
+  void FlushClose();
+  void StartLinger();
+  void WakeWaiter();
+  absl::Status Wait(Waiter* waiter);
+  absl::Status ErrorStatus() const;
+
+  EventLoop* const loop_;
+  Handler* const handler_;
+  OutputBlock* output_head_ = nullptr;
+  OutputBlock* output_tail_ = nullptr;
+  size_t pending_bytes_ = 0;  // in the blocks
+  Waiter* waiter_ = nullptr;
+  std::unique_ptr<Linger> linger_;
+  UniqueFd fd_;
+  int error_number_ = 0;
+  Send send_ = Send::kIdle;
+  CloseMode close_mode_ = CloseMode::kFlush;
+  bool close_requested_ = false;
+  bool closed_ = false;
+  bool reading_ = false;         // wanted
+  bool receive_armed_ = false;   // in flight
+  bool receive_cancel_ = false;  // and its cancellation too
+  bool multishot_ = false;       // the next receive is a multishot one
+  bool end_seen_ = false;
 };
 
 }  // namespace greenring::ioloop

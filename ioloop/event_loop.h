@@ -1,0 +1,75 @@
+// One worker's event loop: the Poller that puts a green::Scheduler to sleep in the ring.
+//
+//   auto ring = Uring::Create({}).value();
+//   green::Scheduler scheduler;
+//   EventLoop loop(ring.get(), &scheduler);
+//   auto listener = Listener::Open("127.0.0.1:8080").value();
+//   listener->Start(&loop, &connections);
+//   scheduler.Run(&loop);
+//
+// Owns the pool of output blocks and the list of streams with work for the end of the turn; ring and scheduler are the
+// caller's and outlive it. Everything on the scheduler's thread, except Wake.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/intrusive_list.h"
+#include "green/scheduler.h"
+#include "ioloop/output_block.h"
+#include "ioloop/ring.h"
+
+namespace greenring::ioloop {
+
+// Something that has work for the end of the turn: a stream with output to send or a receive to arm. Queuing it there
+// instead of doing it at once is what makes one system call serve a whole turn.
+class Flushable : public ListLink {
+ public:
+  // Queues the operations on the ring. In the loop's context; never parks.
+  virtual void Flush() = 0;
+
+ protected:
+  ~Flushable() = default;
+};
+
+// Counted since the start.
+struct EventLoopStats {
+  uint64_t turns = 0;
+  uint64_t completions = 0;
+};
+
+class EventLoop final : public green::Poller {
+ public:
+  EventLoop(Ring* ring, green::Scheduler* scheduler) : ring_(ring), scheduler_(scheduler) {}
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // Every stream must be gone (checked).
+  ~EventLoop() override = default;
+
+  // One turn, see event_loop.cc for its rules.
+  void Poll(int64_t deadline_ns) override;
+
+  // Thread-safe and async-signal-safe.
+  void Wake() override { ring_->Wake(); }
+
+  // Calls `flushable->Flush()` once, before the loop next enters the kernel. Does nothing when it is queued already.
+  void FlushLater(Flushable* flushable) {
+    if (!flushable->linked()) to_flush_.PushBack(flushable);
+  }
+
+  Ring* ring() const { return ring_; }
+  green::Scheduler* scheduler() const { return scheduler_; }
+  Clock* clock() const { return scheduler_->clock(); }
+  OutputBlockPool* blocks() { return &blocks_; }
+  const EventLoopStats& stats() const { return stats_; }
+
+ private:
+  Ring* const ring_;
+  green::Scheduler* const scheduler_;
+  IntrusiveList<Flushable> to_flush_;
+  OutputBlockPool blocks_;
+  EventLoopStats stats_;
+};
+
+}  // namespace greenring::ioloop

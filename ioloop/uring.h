@@ -1,0 +1,174 @@
+// The kernel's io_uring as a Ring.
+//
+//   absl::StatusOr<std::unique_ptr<Uring>> ring = Uring::Create({});    // on the loop's own thread
+//   if (!ring.ok()) Die(ring.status());                                 // its message says what to change
+//   Log((*ring)->Describe());
+//
+// Needs Linux 5.13. What a newer kernel has is probed at Create and used; what is missing falls back, rung by rung:
+//
+//   feature           since   without it
+//   kDeferTaskrun     6.1     completions are posted at any return from the kernel, not only in SubmitAndWait
+//   kSingleIssuer     6.0     the kernel locks the ring
+//   kMultishotRecv    6.0     every receive is armed anew
+//   kInferredSend     6.0     every send posts a completion
+//   kCoopTaskrun      5.19    a completion interrupts the thread
+//   kMultishotAccept  5.19    every accept is armed anew
+//   kBufferRing       5.19    a provided buffer is returned by an operation instead of a store
+//   kSubmitAll        5.18    a submission stops at its first invalid operation; the rest go with the next
+//   kRegisteredRing   5.18    each system call looks the ring's descriptor up
+//   kSkipSuccess      5.17    Close and Cancel post completions, which are dropped
+//   kAbsoluteTimeout  6.12    each wait reads the clock
+//   kNoIowait         6.15    time asleep in the ring is shown as "iowait" by the system's statistics
+//
+// SINGLE_ISSUER binds the ring to the OS thread that called Create. After fork the child shares the ring's memory with
+// its parent and must not touch it: CloseAfterFork there, first thing.
+#pragma once
+
+#include <liburing.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/unique_fd.h"
+#include "ioloop/ring.h"
+
+namespace greenring::ioloop {
+
+struct UringOptions {
+  enum Feature : uint32_t {
+    kDeferTaskrun = 1u << 0,
+    kSingleIssuer = 1u << 1,
+    kMultishotRecv = 1u << 2,
+    kInferredSend = 1u << 3,
+    kCoopTaskrun = 1u << 4,
+    kMultishotAccept = 1u << 5,
+    kBufferRing = 1u << 6,
+    kSubmitAll = 1u << 7,
+    kRegisteredRing = 1u << 8,
+    kSkipSuccess = 1u << 9,
+    kAbsoluteTimeout = 1u << 10,
+    kNoIowait = 1u << 11,
+    kAllFeatures = (1u << 12) - 1,
+  };
+
+  // Operations queued between two system calls; more of them cost an extra call. 256 are 16 KiB, which stay cached.
+  unsigned submissions_max = 256;
+  // Completions the kernel can post between two Reaps before it has to allocate.
+  unsigned completions_max = 4096;
+  // One HTTP request's head fits nearly always. Buffers beyond the first are given to the kernel when it asks for more
+  // than there are, doubling: few are cached better than many. Powers of two.
+  size_t buffer_size_bytes = 4096;
+  unsigned buffers_initial = 64;
+  unsigned buffers_max = 512;
+  // Features not to use even if the kernel has them: for tests, and to rule one out when hunting a kernel's bug.
+  uint32_t features_masked = 0;
+};
+
+class Uring final : public Ring {
+ public:
+  // FAILED_PRECONDITION: the kernel is too old, or forbids io_uring (sysctl, seccomp, LSM); RESOURCE_EXHAUSTED: memory or
+  // descriptors. The message names the remedy.
+  static absl::StatusOr<std::unique_ptr<Uring>> Create(const UringOptions& options);
+
+  // Operations that are still in flight are cancelled by the kernel, unseen.
+  ~Uring() override;
+
+  void AcceptMultishot(int fd, Completion* completion) override;
+  void RecvMultishot(int fd, Completion* completion) override;
+  void RecvProvided(int fd, Completion* completion) override;
+  void Recv(int fd, void* data, size_t size, int flags, Completion* completion) override;
+  void Send(int fd, const void* data, size_t size, int flags, Completion* completion) override;
+  void SendMsg(int fd, const msghdr* message, int flags, Completion* completion) override;
+  void Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) override;
+  void Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) override;
+  void Splice(int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size, unsigned flags,
+              Completion* completion) override;
+  void PollAdd(int fd, uint32_t events, Completion* completion) override;
+  void Connect(int fd, const sockaddr* address, socklen_t size, Completion* completion) override;
+  void Shutdown(int fd, int how, Completion* completion) override;
+  void Close(int fd) override;
+  void Cancel(Completion* completion) override;
+
+  char* BufferOf(uint32_t flags) override;
+  void ReturnBuffer(uint32_t flags) override;
+  size_t buffer_size_bytes() const override { return options_.buffer_size_bytes; }
+
+  void SubmitAndWait(unsigned wait_count, int64_t deadline_ns) override;
+  size_t Reap() override;
+  void Wake() override;
+  size_t in_flight() const override { return in_flight_; }
+  uint64_t system_calls() const override { return system_calls_; }
+  std::string Describe() const override;
+
+  uint32_t features() const { return features_; }
+
+  // In a forked child: closes the descriptors and forgets the rest. Nothing but the destructor may be called after it.
+  void CloseAfterFork();
+
+ private:
+  // A send whose success is inferred, in the order of submission; its user_data is its index, tagged.
+  struct InferredSend {
+    Completion* completion;  // nullptr once the kernel has reported it
+    int32_t size;
+  };
+  struct Reaped {
+    Completion* completion;
+    int32_t result;
+    uint32_t flags;
+  };
+  enum class Sleep : uint8_t { kAwake, kAsleep, kWoken };
+
+  explicit Uring(const UringOptions& options) : options_(options) {}
+
+  absl::Status SetUp();
+  absl::Status SetUpRing();
+  absl::Status SetUpBuffers();
+  absl::Status SetUpWake();
+  void ProbeOperations();
+  bool Has(UringOptions::Feature feature) const { return (features_ & feature) != 0; }
+
+  io_uring_sqe* NextSqe();
+  void Queue(io_uring_sqe* sqe, Completion* completion);
+  void QueueUnreported(io_uring_sqe* sqe);
+  void QueueSend(io_uring_sqe* sqe, size_t size, int flags, Completion* completion);
+  void ProvideBuffers(unsigned first, unsigned count);
+  void GrowBuffers();
+  void ArmWake();
+  unsigned PublishSubmissions();
+  void Enter(unsigned wait_count, int64_t deadline_ns);
+  bool CompletionsReady() const;
+  bool KernelHasMore() const;
+  void Confirm();
+  char* buffer(unsigned index) { return buffers_ + index * buffer_stride_bytes_; }
+
+  const UringOptions options_;
+  io_uring ring_{};
+  bool ring_ready_ = false;
+  uint32_t features_ = 0;
+  size_t in_flight_ = 0;
+  uint64_t system_calls_ = 0;
+
+  // Provided buffers.
+  io_uring_buf_ring* buffer_ring_ = nullptr;
+  char* buffers_ = nullptr;  // the mapping: the buffers, behind them the buffer ring
+  size_t buffers_mapped_bytes_ = 0;
+  size_t buffer_stride_bytes_ = 0;
+  unsigned buffers_provided_ = 0;
+
+  std::vector<InferredSend> inferred_;
+  size_t inferred_submitted_ = 0;  // of inferred_: those the kernel has seen
+
+  UniqueFd wake_fd_;
+  std::atomic<Sleep> sleep_{Sleep::kAwake};
+  static_assert(std::atomic<Sleep>::is_always_lock_free, "Wake is called by signal handlers");
+
+  Reaped reaped_[kReapMax];
+};
+
+}  // namespace greenring::ioloop
