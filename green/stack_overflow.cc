@@ -41,6 +41,7 @@ void OnFault(int signal_number, siginfo_t* info, void* context) {
     previous_action.sa_handler(signal_number);
   } else {
     signal(signal_number, SIG_DFL);
+    if (info->si_code <= 0) raise(signal_number);  // sent by somebody: nothing would repeat it
   }
 }
 

@@ -156,18 +156,18 @@ absl::Status StackSlab::Reserve(size_t count) {
 // Reads memory that other frames may have left poisoned; only whether it is zero matters.
 __attribute__((no_sanitize("address", "thread"))) void StackSlab::Trim(const Stack& stack, size_t keep_bytes) const {
   constexpr size_t kPagesProbed = 2;
+  constexpr size_t kWordsProbed = 32;  // from the top of each page: where frames enter it
   const size_t page = page_size_bytes();
   const size_t kept = RoundUpToPages(keep_bytes);
   if (stack.size_bytes < kept + kPagesProbed * page) return;
-  // An untouched page reads as zeros from the shared zero page, which costs no memory.
-  const volatile uint64_t* word = reinterpret_cast<const uint64_t*>(stack.top() - kept - kPagesProbed * page);
-  const volatile uint64_t* const end = reinterpret_cast<const uint64_t*>(stack.top() - kept);
-  constexpr size_t kWordsStep = 2;  // a frame's return address or saved registers lie closer than this to each other
-  for (; word < end; word += kWordsStep) {
-    if (*word != 0 || word[1] != 0) {
-      madvise(stack.base, stack.size_bytes - kept, MADV_DONTNEED);
-      return;
-    }
+  for (size_t i = 0; i < kPagesProbed; ++i) {
+    // An untouched page reads as zeros from the shared zero page, which costs no memory.
+    const volatile uint64_t* word = reinterpret_cast<const uint64_t*>(stack.top() - kept - i * page) - kWordsProbed;
+    uint64_t found = 0;
+    for (size_t j = 0; j < kWordsProbed; ++j) found |= word[j];
+    if (found == 0) continue;
+    madvise(stack.base, stack.size_bytes - kept, MADV_DONTNEED);
+    return;
   }
 }
 

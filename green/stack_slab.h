@@ -65,8 +65,9 @@ class StackSlab {
   // Maps chunks until `count` stacks can be allocated without asking the kernel.
   absl::Status Reserve(size_t count);
 
-  // Gives the pages below the first `keep_bytes` back if they seem to have been used: it looks at the two pages below
-  // that mark, and asks the kernel only when it finds something there. Pages of a frame that jumped over both are kept.
+  // Gives the pages below the first `keep_bytes` back if they seem to have been used: it looks at the tops of the two
+  // pages below that mark (20 ns), and asks the kernel only when it finds something there. Deep use that left both
+  // untouched is not noticed.
   void Trim(const Stack& stack, size_t keep_bytes = kTrimKeepBytes) const;
 
   // The deepest use since the last trim, from the kernel's page accounting (mincore(2)): a multiple of the page size.
