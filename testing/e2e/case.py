@@ -1,0 +1,70 @@
+"""Test cases that share one running server.
+
+    @on_each_engine
+    class Greeting(ServerCase):
+        app = "response_app"
+
+        def test_says_hello(self):
+            self.assertEqual(self.connect().get("/hello").body, b"hello")
+
+The server starts before the first test of the class and is drained after the last one: exit code 0, a stderr without
+surprises, and no file descriptor more than it had when it became ready.
+"""
+
+import sys
+import unittest
+
+from fixture import ENGINES, Server, eventually
+
+
+def on_each_engine(cls):
+    """Replaces the class by one subclass per engine, named Class_engine."""
+    module = sys.modules[cls.__module__]
+    for engine in ENGINES:
+        name = f"{cls.__name__}_{engine}"
+        setattr(module, name, type(name, (cls,), {"engine": engine, "__module__": cls.__module__}))
+    return None
+
+
+class ServerCase(unittest.TestCase):
+    """Base of tests against `app`, started with `flags`."""
+
+    app = None
+    flags = ()
+    engine = "ucontext"
+    env = None
+    server = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(cls.app, *cls.flags, engine=cls.engine, env=cls.env).start()
+        with cls.server.connect() as connection:  # what is opened once, at the first request, is no leak
+            connection.get("/")
+            connected = cls.server.fd_count()
+        eventually(lambda: cls.server.fd_count() < connected, "the first connection to be closed")
+        cls._fd_count = connected - 1
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def connect(self, **options):
+        """A connection that is closed when the test ends."""
+        connection = self.server.connect(**options)
+        self.addCleanup(connection.close)
+        return connection
+
+    def request(self, *args, **kwargs):
+        """One request on a connection of its own."""
+        with self.server.connect() as connection:
+            return connection.request(*args, **kwargs)
+
+    def expect_log(self, pattern):
+        return self.server.log.expect(pattern)
+
+    def assert_no_fd_leak(self):
+        """Every connection of this test that is closed by now must be closed in the server too."""
+        eventually(lambda: self.server.fd_count() <= self._fd_count, f"{self._fd_count} open descriptors again")
+
+    def assert_alive(self):
+        self.assertEqual(self.request("GET", "/").status, 200)

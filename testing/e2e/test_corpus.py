@@ -1,0 +1,79 @@
+"""The parser's corpus over real sockets: malformed requests are refused and cost nothing, valid ones are served."""
+
+import glob
+import json
+import os
+import re
+import unittest
+
+from case import ServerCase, on_each_engine
+from fixture import ROOT
+from wire import WireError
+
+CORPUS = os.path.join(ROOT, "testing", "corpus", "http1")
+
+
+def corpus(kind):
+    """[(name, bytes)] of one folder of the corpus."""
+    files = sorted(glob.glob(os.path.join(CORPUS, kind, "**", "*.http"), recursive=True))
+    return [(os.path.relpath(path, CORPUS), open(path, "rb").read()) for path in files]
+
+
+@on_each_engine
+class Corpus(ServerCase):
+    app = "corpus_app"
+
+    def exchange(self, data):
+        """Sends it, finishes sending, and reads all responses up to the close."""
+        responses = []
+        with self.server.connect() as connection:
+            try:
+                connection.send(data)
+                connection.finish_sending()
+            except OSError:
+                pass  # refused before all of it was sent
+            method = "HEAD" if data.startswith(b"HEAD ") else "GET"
+            while True:
+                try:
+                    responses.append(connection.read_response(method))
+                except WireError as error:
+                    if re.search("closed while waiting for status line; had b''|Connection reset", str(error)):
+                        return responses
+                    raise
+                except ConnectionResetError:
+                    return responses
+
+    def test_every_malformed_request_is_refused(self):
+        malformed = corpus("malformed")
+        self.assertGreater(len(malformed), 50, f"the corpus is missing from {CORPUS}")
+        for name, data in malformed:
+            with self.subTest(name=name):
+                self.request("GET", "/__seen__")
+                responses = self.exchange(data)
+                self.assertTrue(responses, "closed without an answer")
+                self.assertIn(responses[-1].status, range(400, 500), responses)
+                self.assertEqual(responses[-1].get("Connection", "").lower(), "close")
+                self.assertEqual(self.request("GET", "/__alive__").body, b"alive")
+
+    def test_every_valid_request_is_served(self):
+        valid = corpus("valid")
+        self.assertGreater(len(valid), 20, f"the corpus is missing from {CORPUS}")
+        for name, data in valid:
+            with self.subTest(name=name):
+                self.request("GET", "/__seen__")
+                responses = self.exchange(data)
+                self.assertTrue(responses)
+                self.assertEqual([response.status for response in responses], [200] * len(responses))
+                self.assertEqual(len(json.loads(self.request("GET", "/__seen__").body)), len(responses))
+
+    def test_every_request_survives_being_sent_byte_by_byte(self):
+        for name, data in corpus("valid"):
+            if len(data) > 2000:
+                continue
+            with self.subTest(name=name), self.server.connect() as connection:
+                for byte in data:
+                    connection.send(bytes([byte]))
+                self.assertEqual(connection.read_response("HEAD" if data.startswith(b"HEAD ") else "GET").status, 200)
+
+    def tearDown(self):
+        self.assert_no_fd_leak()
