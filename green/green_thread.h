@@ -20,6 +20,7 @@ namespace greenring::green {
 
 class Scheduler;
 class ThreadKeys;
+struct KeyValues;
 
 // What the C and C++ runtimes keep per OS thread and a green thread must have of its own.
 struct SavedThreadState {
@@ -86,7 +87,7 @@ class GreenThread : public ListLink {
   uint64_t id_ = 0;
   const char* name_ = "";
   void* host_data_ = nullptr;
-  void** key_values_ = nullptr;  // pthread keys, see thread_keys.h
+  KeyValues* key_values_ = nullptr;  // pthread keys, see thread_keys.h
   ParkTimer timer_;
   GreenThread* next_free_ = nullptr;
   GreenThread* remote_next_ = nullptr;       // in the scheduler's door

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "base/check.h"
+#include "green/thread_keys.h"
 
 namespace greenring::green {
 namespace {
@@ -95,6 +96,7 @@ void Scheduler::ThreadMain(void* argument) {
 }
 
 void Scheduler::Finish(GreenThread* thread) {
+  ThreadKeys::EndThread(thread);
   slab_.Trim(thread->stack_);
   thread->MoveTo(GreenThread::State::kFree);
   thread->next_free_ = free_;
