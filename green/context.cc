@@ -1,6 +1,3 @@
-// A fortified longjmp refuses to enter another stack.
-#undef _FORTIFY_SOURCE
-
 #include "green/context.h"
 
 #include <pthread.h>
@@ -107,6 +104,12 @@ void Context::UcontextMain(unsigned int high, unsigned int low) {
   GREENRING_CHECK(!"a context's entry function returned");
 }
 
+// A function of its own, never inlined: __builtin_longjmp may not stand in the function of its __builtin_setjmp.
+__attribute__((noinline, noreturn)) void Context::ResumeUcontext() {
+  if (!started_) StartUcontext();
+  __builtin_longjmp(registers_, 1);
+}
+
 void Context::Make(Engine engine, void* stack_base, size_t stack_size_bytes, Entry entry, void* argument) {
   entry_ = entry;
   argument_ = argument;
@@ -145,16 +148,16 @@ void Context::StartUcontext() {
   GREENRING_CHECK(!"setcontext returned");
 }
 
-void SwitchContext(Engine engine, Context* from, Context* to) {
+// Never inlined: its frame is what a ucontext switch returns into.
+__attribute__((noinline)) void SwitchContext(Engine engine, Context* from, Context* to) {
   from->StartSwitch(to);
   if (engine == Engine::kFcontext) {
     Transfer transfer{from, to};
     const transfer_t back = jump_fcontext(to->stack_pointer_, &transfer);
     // Whoever resumed us says where to find it again.
     static_cast<Transfer*>(back.data)->from->stack_pointer_ = back.fctx;
-  } else if (_setjmp(from->registers_) == 0) {
-    if (!to->started_) to->StartUcontext();
-    _longjmp(to->registers_, 1);
+  } else if (__builtin_setjmp(from->registers_) == 0) {
+    to->ResumeUcontext();
   }
   Context::FinishSwitch(from);
 }

@@ -4,15 +4,13 @@
 //   thread.Make(Engine::kUcontext, stack_base, stack_size_bytes, &Main, argument);
 //   SwitchContext(Engine::kUcontext, &loop, &thread);     // returns when something switches back to `loop`
 //
-// ucontext  makecontext(3) builds the first frame; switches are _setjmp/_longjmp, because glibc's swapcontext makes a
-//           system call for the signal mask each time. Portable to whatever glibc runs on.
-// fcontext  Boost.Context's assembly: fewer instructions; also keeps the SSE and x87 control words.
+// ucontext  makecontext(3) builds the first frame; switches are the compiler's __builtin_setjmp/__builtin_longjmp:
+//           glibc's swapcontext makes a system call for the signal mask each time, and its _longjmp costs twice as much.
+// fcontext  Boost.Context's assembly; also keeps the SSE and x87 control words.
 //
 // Neither saves the signal mask. The entry function must not return. Sanitizers are told of every switch, here and only
 // here. One OS thread only: a context never moves to another. Never parks by itself (it is the parking).
 #pragma once
-
-#include <setjmp.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -44,13 +42,14 @@ class Context {
  private:
   friend void SwitchContext(Engine engine, Context* from, Context* to);
 
+  [[noreturn]] void ResumeUcontext();
   void StartUcontext();
   static void UcontextMain(unsigned int high, unsigned int low);  // makecontext passes ints only
   static void FinishSwitch(Context* self);
   void StartSwitch(Context* to);
 
   union {
-    jmp_buf registers_;    // ucontext
+    void* registers_[5];   // ucontext: frame, address and stack pointer; the rest is on the stack
     void* stack_pointer_;  // fcontext
   };
   bool started_ = true;  // ucontext: registers_ is there, or will be when somebody can switch here
