@@ -110,11 +110,16 @@ void Scheduler::Enqueue(GreenThread* thread) {
   run_queue_.PushBack(thread);
 }
 
+inline bool Scheduler::SomethingRunnable() {
+  if (run_queue_.empty() && work_source_ != nullptr) work_source_->Refill();
+  return !run_queue_.empty();
+}
+
 void Scheduler::SwitchToNext(GreenThread* from) {
   GreenThread* to = nullptr;
   if (switches_left_ > 0) {
     --switches_left_;
-    to = run_queue_.PopFront();
+    to = SomethingRunnable() ? run_queue_.PopFront() : nullptr;
   }
   if (to != nullptr) to->MoveTo(GreenThread::State::kRunning);
   if (to != from) Switch(from, to);
@@ -138,7 +143,7 @@ void Scheduler::RunReady() {
   Scheduler* const outer = current_scheduler;
   current_scheduler = this;
   switches_left_ = kSwitchesPerPollMax;
-  while (switches_left_ > 0 && !run_queue_.empty()) SwitchToNext(nullptr);
+  while (switches_left_ > 0 && SomethingRunnable()) SwitchToNext(nullptr);
   current_scheduler = outer;
 }
 
@@ -152,7 +157,7 @@ void Scheduler::Run(Poller* poller) {
     FireTimers();
     RunReady();
     if (stop_) break;
-    const int64_t deadline_ns = run_queue_.empty() ? timers_.earliest_deadline_ns() : 0;
+    const int64_t deadline_ns = SomethingRunnable() ? 0 : timers_.earliest_deadline_ns();
     if (deadline_ns != 0 && hook_ != nullptr) hook_->OnIdle();
     poller->Poll(deadline_ns);
     ++stats_.turns;

@@ -66,6 +66,16 @@ class SwitchHook {
   virtual void OnIdle() = 0;
 };
 
+// Work that waits for a green thread to take it up: asked when the run queue has run dry, before the loop is polled.
+class WorkSource {
+ public:
+  // May spawn or unpark green threads. In any context; never parks.
+  virtual void Refill() = 0;
+
+ protected:
+  ~WorkSource() = default;
+};
+
 struct SchedulerOptions {
   Engine engine = Engine::kUcontext;
   size_t stack_size_bytes = kDefaultStackSizeBytes;  // rounded up to pages; the guard page comes on top
@@ -152,6 +162,9 @@ class Scheduler {
   // At most one, for the scheduler's life; before the first switch.
   void SetSwitchHook(SwitchHook* hook) { hook_ = hook; }
 
+  // At most one, before Run.
+  void SetWorkSource(WorkSource* source) { work_source_ = source; }
+
   Engine engine() const { return options_.engine; }
   Clock* clock() const { return options_.clock; }
   StackSlab* slab() { return &slab_; }
@@ -166,6 +179,7 @@ class Scheduler {
   GreenThread* NewThread(const SpawnOptions& options);
   void Enqueue(GreenThread* thread);
   void Wake(GreenThread* thread, ParkResult result);
+  bool SomethingRunnable();
   // `from` is parked, queued or ended; nullptr for the loop. Returns when it is switched in again.
   void SwitchToNext(GreenThread* from);
   void Switch(GreenThread* from, GreenThread* to);
@@ -182,6 +196,7 @@ class Scheduler {
   GreenThread* current_ = nullptr;
   GreenThread* free_ = nullptr;  // ended green threads, with stack and context, for reuse
   SwitchHook* hook_ = nullptr;
+  WorkSource* work_source_ = nullptr;
   Context loop_context_;
   SavedThreadState loop_saved_;
   int switches_left_ = 0;

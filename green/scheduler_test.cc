@@ -256,6 +256,45 @@ TEST_P(SchedulerTest, HookSeesEverySwitchInPairsAndTheLoopGoIdle) {
   EXPECT_GE(hook.idles_, 1);
 }
 
+class CountedWork : public WorkSource {
+ public:
+  CountedWork(Scheduler* scheduler, int left) : scheduler_(scheduler), left_(left) {}
+  void Refill() override {
+    if (left_ == 0) return;
+    --left_;
+    scheduler_->Spawn([this] { ++done_; });
+  }
+  int done() const { return done_; }
+
+ private:
+  Scheduler* const scheduler_;
+  int left_;
+  int done_ = 0;
+};
+
+TEST_P(SchedulerTest, WorkSourceIsAskedUntilItHasNothingBeforeTheLoopIsPolled) {
+  CountedWork work(&scheduler_, 5);
+  scheduler_.SetWorkSource(&work);
+  scheduler_.Spawn([&] {
+    scheduler_.Park(clock_.NowNs() + kMs);
+    EXPECT_EQ(work.done(), 5);
+    EXPECT_EQ(poller_.polls(), 1);
+  });
+  RunToEnd();
+}
+
+TEST_P(SchedulerTest, WorkBeyondTheSwitchesOfOneTurnDoesNotWaitForAnEvent) {
+  constexpr int kWork = 3 * Scheduler::kSwitchesPerPollMax;
+  CountedWork work(&scheduler_, kWork);
+  scheduler_.SetWorkSource(&work);
+  scheduler_.Spawn([&] {
+    const int64_t start_ns = clock_.NowNs();
+    while (work.done() < kWork) scheduler_.Park(start_ns + kMs);
+    EXPECT_LE(clock_.NowNs(), start_ns + kMs);
+  });
+  RunToEnd();
+}
+
 TEST_P(SchedulerTest, StopLeavesParkedGreenThreadsAndRunContinuesThem) {
   GreenThread* sleeper = scheduler_.Spawn([this] {
     scheduler_.Park();
