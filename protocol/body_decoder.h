@@ -35,7 +35,7 @@ class BodyDecoder {
 
   struct Step {
     size_t consumed = 0;
-    std::string_view data;  // inside the first `consumed` bytes of the input
+    std::string_view data = {};  // inside the first `consumed` bytes of the input
     State state = State::kNeedMore;
     int status = 0;                // with kError: 400, 413 or 431
     const char* reason = nullptr;  // with kError: static text

@@ -67,19 +67,31 @@ inline bool IsControl(char c) {
 // The value of a hex digit. Precondition: Is(c, kHex).
 inline int HexValue(char c) { return IsDigit(c) ? c - '0' : (c | 0x20) - 'a' + 10; }
 
+namespace bytes_internal {
+
+inline constexpr uint64_t kOnes = 0x0101010101010101;
+
+template <typename Word>
+inline Word Load(const char* p) {
+  Word word;
+  std::memcpy(&word, p, sizeof(word));
+  if constexpr (std::endian::native == std::endian::big) word = sizeof(Word) == 8 ? __builtin_bswap64(word) : __builtin_bswap32(word);
+  return word;
+}
+
+// Sets the high bit of each byte below 0x20 or equal to 0x7f. A borrow may set one too many, but only above a true
+// match: zero means none, and the lowest bit is exact.
+inline uint64_t ControlBits(uint64_t word) {
+  const uint64_t del = word ^ (kOnes * 0x7f);
+  return (((word - kOnes * 0x20) & ~word) | ((del - kOnes) & ~del)) & (kOnes * 0x80);
+}
+
+}  // namespace bytes_internal
+
 // The first byte of [p, end) that IsControl, or `end`.
 inline const char* FindControl(const char* p, const char* end) {
-  constexpr uint64_t kOnes = 0x0101010101010101;
-  constexpr uint64_t kHighs = kOnes * 0x80;
   while (end - p >= 8) {
-    uint64_t word;
-    std::memcpy(&word, p, sizeof(word));
-    if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
-    // Each term sets the high bit of a byte that matches. A borrow may set one too many, but only above a true match,
-    // so the lowest is exact.
-    const uint64_t del = word ^ (kOnes * 0x7f);
-    uint64_t hits = ((word - kOnes * 0x20) & ~word) | ((del - kOnes) & ~del);
-    hits &= kHighs;
+    const uint64_t hits = bytes_internal::ControlBits(bytes_internal::Load<uint64_t>(p));
     if (hits == 0) [[likely]] {
       p += 8;
       continue;
@@ -92,6 +104,30 @@ inline const char* FindControl(const char* p, const char* end) {
   return p;
 }
 
+// Whether any byte of `text` IsControl. Made for short texts: the last word overlaps the one before it.
+inline bool HasControl(std::string_view text) {
+  using bytes_internal::Load;
+  const char* const p = text.data();
+  const size_t size = text.size();
+  uint64_t hits = 0;
+  if (size >= 8) {
+    for (size_t i = 0; i + 8 < size; i += 8) hits |= bytes_internal::ControlBits(Load<uint64_t>(p + i));
+    hits |= bytes_internal::ControlBits(Load<uint64_t>(p + size - 8));
+    if (hits == 0) [[likely]] return false;
+  } else if (size >= 4) {
+    hits = bytes_internal::ControlBits(uint64_t{Load<uint32_t>(p)} << 32 | Load<uint32_t>(p + size - 4));
+    if (hits == 0) [[likely]] return false;
+  }
+  return FindControl(p, p + size) != p + size;  // a short text, a control byte, or a HTAB
+}
+
+// Whether `text` is a token of RFC 9110 section 5.6.2.
+inline bool IsTokenText(std::string_view text) {
+  uint8_t all = kToken;
+  for (char c : text) all &= ClassesOf(c);
+  return all != 0 && !text.empty();
+}
+
 // Whether `text` is `lower`, which is in lower case, in any case of ASCII letters.
 inline bool EqualsIgnoreCase(std::string_view text, std::string_view lower) {
   if (text.size() != lower.size()) return false;
@@ -100,6 +136,28 @@ inline bool EqualsIgnoreCase(std::string_view text, std::string_view lower) {
     if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != lower[i]) return false;
   }
   return true;
+}
+
+// The same for a token (it holds no byte that `| 0x20` would turn into a letter or '-' but their own capitals) against a
+// constant of 4 bytes or more: a few comparisons of whole words once the compiler has seen `lower`.
+[[gnu::always_inline]] inline bool TokenEqualsIgnoreCase(std::string_view token, std::string_view lower) {
+  if (token.size() != lower.size()) return false;
+  const auto equal_at = [&](auto ones, size_t offset) {
+    using Word = decltype(ones);
+    Word a, b;
+    std::memcpy(&a, token.data() + offset, sizeof(Word));
+    std::memcpy(&b, lower.data() + offset, sizeof(Word));
+    return (a | (ones * 0x20)) == b;
+  };
+  if (lower.size() < 8) {
+    constexpr uint32_t kOnes = 0x01010101;
+    return equal_at(kOnes, 0) && equal_at(kOnes, lower.size() - 4);
+  }
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  for (size_t offset = 0; offset + 8 < lower.size(); offset += 8) {
+    if (!equal_at(kOnes, offset)) return false;
+  }
+  return equal_at(kOnes, lower.size() - 8);
 }
 
 // Without the blanks around it (OWS of RFC 9110 section 5.6.3).

@@ -93,10 +93,10 @@ class HeadParser {
     if (*p_ != ' ' || method_size == 0) return Fail(400, "invalid method");
     head_->method = std::string_view(method, method_size);
     ++p_;
-    return ParseTarget() && ParseVersion();
+    return SplitTarget() && ParseVersion() && CheckTarget();
   }
 
-  bool ParseTarget() {
+  bool SplitTarget() {
     const char* const target = p_;
     while (p_ != line_end_ && Is(*p_, kPath)) ++p_;
     const char* const path_end = p_;
@@ -107,10 +107,7 @@ class HeadParser {
     head_->path = std::string_view(target, static_cast<size_t>(path_end - target));
     if (path_end != p_) head_->query = std::string_view(path_end + 1, static_cast<size_t>(p_ - path_end - 1));
     ++p_;
-    if (head_->method == "CONNECT") return Fail(501, "CONNECT is not supported");
-    if (!head_->path.empty() && head_->path.front() == '/') return true;
-    if (head_->target == "*") return head_->method == "OPTIONS" || Fail(400, "target '*' without OPTIONS");
-    return ParseAbsoluteTarget();
+    return true;
   }
 
   static const char* TargetStopReason(char c) {
@@ -119,8 +116,16 @@ class HeadParser {
     return "invalid byte in the request target";
   }
 
-  // absolute-form: "http://host[:port][/path][?query]"; path_ is what precedes the '?'.
-  bool ParseAbsoluteTarget() {
+  // Which of the four forms of RFC 9112 section 3.2 the target has. After the version: HTTP/2's preface is no bad target.
+  bool CheckTarget() {
+    if (head_->method == "CONNECT") [[unlikely]] return Fail(501, "CONNECT is not supported");
+    if (!head_->path.empty() && head_->path.front() == '/') return true;
+    if (head_->target == "*") return head_->method == "OPTIONS" || Fail(400, "target '*' without OPTIONS");
+    return SplitAbsoluteTarget();
+  }
+
+  // absolute-form: "http://host[:port][/path][?query]"; path is what precedes the '?' so far.
+  bool SplitAbsoluteTarget() {
     std::string_view rest = head_->path;
     if (rest.size() >= 7 && EqualsIgnoreCase(rest.substr(0, 7), "http://")) {
       rest.remove_prefix(7);
@@ -140,6 +145,15 @@ class HeadParser {
 
   // "HTTP/" DIGIT "." DIGIT CRLF.
   bool ParseVersion() {
+    constexpr std::string_view kHttp11Line = "HTTP/1.1\r\n";
+    if (line_end_ - p_ >= 10 && std::memcmp(p_, kHttp11Line.data(), 10) == 0) [[likely]] {
+      p_ += 10;
+      return true;  // as Clear left it
+    }
+    return ParseUncommonVersion();
+  }
+
+  bool ParseUncommonVersion() {
     constexpr std::string_view kPattern = "HTTP/D.D\r\n";
     for (size_t i = 0; i < kPattern.size(); ++i) {
       if (p_ + i == line_end_) return RequestLineRanOut();
@@ -191,12 +205,15 @@ class HeadParser {
       if (limits_.underscore_names == UnderscoreNames::kDrop) return true;
       if (limits_.underscore_names == UnderscoreNames::kRefuse) return Fail(400, "'_' in a header name");
     }
-    const HeaderField field{name_view, std::string_view(value, static_cast<size_t>(value_end - value))};
-    head_->headers.push_back(field);
-    return NoteField(field);
+    const std::string_view value_view(value, static_cast<size_t>(value_end - value));
+    HeaderField& field = head_->headers.emplace_back();
+    field.name = name_view;
+    field.value = value_view;
+    return NoteField(name_view, value_view);
   }
 
   static const char* NameStopReason(char c, bool is_first) {
+    if (is_first && c == '\n') return "bare LF";
     if (is_first && c == ':') return "empty header name";
     if (is_first && IsBlank(c)) return "folded header line";
     if (IsBlank(c)) return "white space before the colon of a header";
@@ -211,23 +228,23 @@ class HeadParser {
   }
 
   // Takes from a header what decides framing and the connection's life.
-  bool NoteField(const HeaderField& field) {
-    switch (field.name.size()) {
+  bool NoteField(std::string_view name, std::string_view value) {
+    switch (name.size()) {
       case 4:
-        return !EqualsIgnoreCase(field.name, "host") || NoteHost(field.value);
+        return !TokenEqualsIgnoreCase(name, "host") || NoteHost(value);
       case 6:
-        return !EqualsIgnoreCase(field.name, "expect") || NoteExpect(field.value);
+        return !TokenEqualsIgnoreCase(name, "expect") || NoteExpect(value);
       case 10:
-        if (EqualsIgnoreCase(field.name, "connection")) NoteConnection(field.value);
+        if (TokenEqualsIgnoreCase(name, "connection")) NoteConnection(value);
         return true;
       case 12:
-        if (!EqualsIgnoreCase(field.name, "content-type")) return true;
+        if (!TokenEqualsIgnoreCase(name, "content-type")) return true;
         if (has_content_type_) return Fail(400, "more than one Content-Type");
         return has_content_type_ = true;
       case 14:
-        return !EqualsIgnoreCase(field.name, "content-length") || NoteContentLength(field.value);
+        return !TokenEqualsIgnoreCase(name, "content-length") || NoteContentLength(value);
       case 17:
-        return !EqualsIgnoreCase(field.name, "transfer-encoding") || NoteTransferEncoding(field.value);
+        return !TokenEqualsIgnoreCase(name, "transfer-encoding") || NoteTransferEncoding(value);
       default:
         return true;
     }

@@ -1,7 +1,10 @@
 #include "protocol/response_encoder.h"
 
+#include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "protocol/bytes.h"
@@ -9,32 +12,37 @@
 namespace greenring::protocol {
 namespace {
 
-bool HasControl(std::string_view text) {
-  const char* const end = text.data() + text.size();
-  return FindControl(text.data(), end) != end;
-}
-
-bool IsTokenText(std::string_view text) {
-  for (char c : text) {
-    if (!Is(c, kToken)) return false;
-  }
-  return !text.empty();
-}
-
 char* Append(char* out, std::string_view text) {
-  std::memcpy(out, text.data(), text.size());
+  if (!text.empty()) std::memcpy(out, text.data(), text.size());
   return out + text.size();
 }
 
+constexpr std::string_view kStatusLineStart = "HTTP/1.1 ";
 constexpr std::string_view kServerLine = "Server: greenring\r\n";
 
 }  // namespace
 
 void ResponseEncoder::Clear() {
-  lines_.clear();
+  if (lines_capacity_ > kKeptBytesMax) {
+    lines_.reset();
+    lines_capacity_ = 0;
+  }
+  lines_size_ = 0;
   content_length_ = -1;
   status_code_ = 0;
   has_date_ = has_server_ = false;
+}
+
+char* ResponseEncoder::Extend(size_t size) {
+  if (size > lines_capacity_ - lines_size_) [[unlikely]] {
+    lines_capacity_ = std::bit_ceil(std::max<size_t>(lines_size_ + size, 512));
+    auto grown = std::make_unique_for_overwrite<char[]>(lines_capacity_);
+    if (lines_size_ > 0) std::memcpy(grown.get(), lines_.get(), lines_size_);
+    lines_ = std::move(grown);
+  }
+  char* const start = lines_.get() + lines_size_;
+  lines_size_ += size;
+  return start;
 }
 
 const char* ResponseEncoder::SetStatus(std::string_view status) {
@@ -46,7 +54,8 @@ const char* ResponseEncoder::SetStatus(std::string_view status) {
   if (HasControl(status)) return "control byte in the status";
   if (status.size() > kLinesBytesMax / 2) return "the status is too long";
   status_code_ = (status[0] - '0') * 100 + (status[1] - '0') * 10 + (status[2] - '0');
-  lines_.append("HTTP/1.1 ").append(status).append("\r\n");
+  char* out = Extend(kStatusLineStart.size() + status.size() + 2);
+  Append(Append(Append(out, kStatusLineStart), status), "\r\n");
   return nullptr;
 }
 
@@ -68,8 +77,10 @@ const char* ResponseEncoder::AddHeader(std::string_view name, std::string_view v
       content_length_ = ParseContentLength(StripBlanks(value));
       return content_length_ >= 0 ? nullptr : "Content-Length must be a number";  // EncodeHead writes it
   }
-  if (name.size() + value.size() + 4 > kLinesBytesMax - lines_.size()) return "the response's headers are too large";
-  lines_.append(name).append(": ").append(value).append("\r\n");
+  const size_t room = kLinesBytesMax - lines_size_;
+  if (value.size() > room || name.size() + value.size() + 4 > room) return "the response's headers are too large";
+  char* out = Extend(name.size() + value.size() + 4);
+  Append(Append(Append(Append(out, name), ": "), value), "\r\n");
   return nullptr;
 }
 
@@ -77,7 +88,7 @@ size_t ResponseEncoder::EncodeHead(const ResponseRequest& request, int64_t body_
                                    char* out, ResponseBody* body) const {
   GREENRING_DCHECK(has_status());
   const char* const begin = out;
-  out = Append(out, lines_);
+  out = Append(out, std::string_view(lines_.get(), lines_size_));
   if (!has_server_) out = Append(out, kServerLine);
   if (!has_date_) out = Append(out, date_line);
 

@@ -13,7 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <string_view>
 
 #include "protocol/date_cache.h"
@@ -31,7 +31,7 @@ struct ResponseRequest {
 
 class ResponseEncoder {
  public:
-  // Forgets status and headers, keeps the memory.
+  // Forgets status and headers, keeps the memory (unless it is unusually much).
   void Clear();
 
   // "200 OK": three digits (200 to 999), a space, a reason without control bytes. Replaces the status and drops the
@@ -42,14 +42,14 @@ class ResponseEncoder {
   // byte in the value, a hop-by-hop header, a Content-Length that is no number or comes twice.
   const char* AddHeader(std::string_view name, std::string_view value);
 
-  bool has_status() const { return !lines_.empty(); }
+  bool has_status() const { return status_code_ != 0; }
   int status_code() const { return status_code_; }
 
   // -1 when the application gave none.
   int64_t content_length() const { return content_length_; }
 
   // The space EncodeHead needs at `out`.
-  size_t head_bytes_max() const { return lines_.size() + kServerLinesBytesMax; }
+  size_t head_bytes_max() const { return lines_size_ + kServerLinesBytesMax; }
 
   // Writes the head with its empty line and returns its size. `body_bytes` is the whole body's size if it is known (an
   // iterable of exactly one item), else -1; the application's own Content-Length comes first. `date_line` is
@@ -61,10 +61,18 @@ class ResponseEncoder {
   // The status line and the application's headers: more than any client or proxy takes (nginx takes 8 KiB, curl 300).
   static constexpr size_t kLinesBytesMax = 256 * 1024;
 
+  // What Clear keeps, so that one response with huge headers does not stay in memory for ever.
+  static constexpr size_t kKeptBytesMax = 16 * 1024;
+
   // Room for what the server adds: Server, Date, Content-Length or Transfer-Encoding, Connection, the empty line.
   static constexpr size_t kServerLinesBytesMax = 192;
 
-  std::string lines_;  // the status line and the application's headers, as they go to the wire
+  // Makes lines_ `size` bytes longer and returns where they start. Precondition: kLinesBytesMax is not exceeded.
+  char* Extend(size_t size);
+
+  std::unique_ptr<char[]> lines_;  // the status line and the application's headers, as they go to the wire
+  size_t lines_size_ = 0;
+  size_t lines_capacity_ = 0;
   int64_t content_length_ = -1;
   int status_code_ = 0;
   bool has_date_ = false;
