@@ -44,8 +44,7 @@ class EventLoop final : public green::Poller {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // Every stream must be gone (checked).
-  ~EventLoop() override = default;
+  ~EventLoop() override = default;  // checked by its members: every stream is gone
 
   // One turn, see event_loop.cc for its rules.
   void Poll(int64_t deadline_ns) override;

@@ -2,7 +2,7 @@
 //
 //   auto listener = Listener::Open("localhost:8080");         // or "[::1]:0", "*:80", ":80", "unix:/run/app.sock"
 //   (*listener)->Start(&loop, &handler);                      // handler.OnAccept(fd) for each connection
-//   LogInfo("listening on %s", (*listener)->address());       // the port that the kernel chose, too
+//   Log((*listener)->address());                              // with the port that the kernel chose for 0
 //   (*listener)->Stop();                                      // handler.OnStopped() follows
 //
 // One multishot accept serves all connections. The peer's address is not asked for (a system call that most never
@@ -29,13 +29,14 @@ struct ListenerOptions {
   int unix_mode = 0666;     // permissions of a unix socket's file
 };
 
-class Listener final : private Completion {
+class Listener final : private Completion, private Flushable {
  public:
   class Handler {
    public:
     // A new connection: non-blocking, close-on-exec.
     virtual void OnAccept(UniqueFd fd) = 0;
-    // After Stop: nothing more comes, the socket is closed, the listener may be destroyed (from within this call too).
+    // After Start and Stop: nothing more comes, the socket is closed, the listener may be destroyed (from within this
+    // call too).
     virtual void OnStopped() = 0;
 
    protected:
@@ -75,31 +76,38 @@ class Listener final : private Completion {
     kOpen,       // not started
     kAccepting,  // an accept is in flight
     kPaused,     // out of descriptors; the timer is armed
-    kStopping,   // Stop was called, the accept's last completion has not come
-    kStopped,
+    kStopping,   // Stop was called
+    kStopped,    // the socket is closed
+  };
+  struct RetryTimer : green::Timer {
+    explicit RetryTimer(Listener* owner);
+    Listener* const owner;
   };
 
-  Listener() = default;
-  absl::Status Listen(int backlog);
+  Listener() : retry_(this) {}
+  absl::Status OpenUnix(const std::string& path, const ListenerOptions& options);
+  absl::Status OpenTcp(std::string_view address, const ListenerOptions& options);
+  absl::Status ReadAddress();
   void MoveTo(State next);
   void OnComplete(int32_t result, uint32_t flags) override;
+  void Flush() override;
   void Accept();
   void Pause(int error_number);
   void AcceptQueued();
-  void FinishStop();
+  void CloseSocket();
 
   UniqueFd fd_;
   std::string address_;
-  std::string unlink_path_;  // our own unix socket's file
+  std::string unlink_path_;  // the file of our own unix socket, and which file that was
+  uint64_t unlink_device_ = 0;
+  uint64_t unlink_inode_ = 0;
   int port_ = 0;
   bool adopted_ = false;
+  bool exhaustion_logged_ = false;  // since the last accept that succeeded
   State state_ = State::kOpen;
   EventLoop* loop_ = nullptr;
   Handler* handler_ = nullptr;
-  struct Retry : green::Timer {
-    explicit Retry(Listener* owner);
-    Listener* const owner;
-  } retry_{this};
+  RetryTimer retry_;
 };
 
 }  // namespace greenring::ioloop

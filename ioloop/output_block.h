@@ -47,9 +47,7 @@ class OutputBlockPool {
   OutputBlockPool() = default;
   OutputBlockPool(const OutputBlockPool&) = delete;
   OutputBlockPool& operator=(const OutputBlockPool&) = delete;
-
-  // Every block must have been given back (checked).
-  ~OutputBlockPool();
+  ~OutputBlockPool();  // checked: every block has been given back
 
   // An empty block.
   OutputBlock* Take() {
@@ -64,20 +62,23 @@ class OutputBlockPool {
   }
 
   void Give(OutputBlock* block) {
+    --taken_count_;
+    if (free_count_ == kFreeBlocksMax) return Deallocate(block);
     block->next = free_;
     free_ = block;
     ++free_count_;
-    --taken_count_;
   }
-
-  // Returns free blocks beyond `keep` to the system.
-  void Trim(size_t keep);
 
   size_t taken_count() const { return taken_count_; }
   size_t free_count() const { return free_count_; }
 
+  // Blocks kept for the next turns, 4 MiB: more than the answers of one turn need. What slow clients made necessary
+  // beyond that goes back to the system when they are done.
+  static constexpr size_t kFreeBlocksMax = 256;
+
  private:
   OutputBlock* Allocate();
+  static void Deallocate(OutputBlock* block);
 
   OutputBlock* free_ = nullptr;
   size_t free_count_ = 0;

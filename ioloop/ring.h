@@ -44,7 +44,8 @@ class Ring {
   // ---- operations: each queues one; no system call unless the submission queue is full ----
 
   // Accepts until cancelled; each completion's result is a connected, non-blocking, close-on-exec socket. A completion
-  // without kMore ends it, whatever its result (the kernel may be short of memory, or too old for multishot): arm again.
+  // without kMore ends it, whatever its result (the kernel may be short of memory, or too old for multishot): arm
+  // again.
   virtual void AcceptMultishot(int fd, Completion* completion) = 0;
 
   // Receives into provided buffers until cancelled, an error or end of stream (result 0). -ENOBUFS without kMore:
@@ -56,12 +57,12 @@ class Ring {
 
   virtual void Recv(int fd, void* data, size_t size, int flags, Completion* completion) = 0;
 
-  // With kSendAtOnce in `flags` the kernel takes what fits now, perhaps less than `size`, or -EAGAIN. Its completion
-  // may come as late as the next other event: complete success is not reported by the kernel but inferred, so that it
-  // wakes nobody.
   virtual void Send(int fd, const void* data, size_t size, int flags, Completion* completion) = 0;
   virtual void SendMsg(int fd, const msghdr* message, int flags, Completion* completion) = 0;
-  static constexpr int kSendAtOnce = MSG_DONTWAIT | MSG_WAITALL;
+
+  // Sends what fits now: the result is less than `size`, or -EAGAIN, when not everything did. The completion may come
+  // as late as the next other event: the kernel reports only an incomplete send, success is inferred and wakes nobody.
+  virtual void SendAtOnce(int fd, const void* data, size_t size, Completion* completion) = 0;
 
   // `offset` -1: the file's current position.
   virtual void Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) = 0;

@@ -51,7 +51,8 @@ class Stream final : private Flushable, private ReceiveCompletion, private SendC
     virtual void OnData(std::string_view data) = 0;
     // The peer has finished sending (FIN). Output may go on.
     virtual void OnEnd() = 0;
-    // The connection broke (reset, timed out, ...), positive errno; Close is still to be called. Pending output is lost.
+    // The connection broke (reset, timed out, ...), positive errno; Close is still to be called. Pending output is
+    // lost.
     virtual void OnError(int error_number) = 0;
     // Everything that was pending has been taken by the kernel. When nobody waits for it (no green thread in a call
     // below, no Close) this may come as late as the loop's next event: the success of a send is then not reported by
@@ -74,8 +75,8 @@ class Stream final : private Flushable, private ReceiveCompletion, private SendC
   void StartReading();
   void StopReading();
 
-  // Room for `size` bytes of output (at most kReserveBytesMax), contiguous; Commit says how many were written. Nothing
-  // may be appended between the two. Never parks.
+  // Room for `size` bytes of output (at most kReserveBytesMax), contiguous; Commit says how many were written. Between
+  // the two nothing may be appended, and the green thread may not park. Never parks.
   char* Reserve(size_t size);
   void Commit(size_t size);
 
@@ -116,25 +117,29 @@ class Stream final : private Flushable, private ReceiveCompletion, private SendC
   struct Waiter;  // on the stack of the green thread that waits
   struct Linger;  // made when a close lingers
 
-  enum class Send : uint8_t {
+  enum class SendState : uint8_t {
     kIdle,
-    kInferred,  // in flight; completes without the kernel's saying so, at the loop's next event
-    kReported,  // in flight; completes as soon as the kernel has taken it
+    kInferred,  // in flight; success shows at the loop's next event
+    kReported,  // in flight; completes as soon as the kernel has taken everything
   };
 
   void Flush() override;
   void FlushLater() { loop_->FlushLater(this); }
+  void FlushReading();
+  void FlushClose();
   void OnReceived(int32_t result, uint32_t flags);
   void OnSent(int32_t result);
   void ArmReceive();
+  void CancelReceive();
   void StartSend();
   void Consume(size_t size);
   void DropOutput();
   void Break(int error_number);
-  void FlushClose();
-  void StartLinger();
-  void WakeWaiter();
+  bool LingerIsOver();
+  bool aborting() const { return broken() || (close_requested_ && close_mode_ == CloseMode::kAbort); }
+  bool has_output() const;
   absl::Status Wait(Waiter* waiter);
+  absl::StatusOr<size_t> SpliceFile(int pipe_read, int pipe_write, int fd, int64_t offset, size_t size);
   absl::Status ErrorStatus() const;
 
   EventLoop* const loop_;
@@ -146,14 +151,16 @@ class Stream final : private Flushable, private ReceiveCompletion, private SendC
   std::unique_ptr<Linger> linger_;
   UniqueFd fd_;
   int error_number_ = 0;
-  Send send_ = Send::kIdle;
+  SendState send_ = SendState::kIdle;
+  bool send_cancelled_ = false;  // no second Cancel for the operation in flight
+  bool congested_ = false;       // the last send left something: the next one is a reported one
   CloseMode close_mode_ = CloseMode::kFlush;
   bool close_requested_ = false;
   bool closed_ = false;
-  bool reading_ = false;         // wanted
-  bool receive_armed_ = false;   // in flight
-  bool receive_cancel_ = false;  // and its cancellation too
-  bool multishot_ = false;       // the next receive is a multishot one
+  bool reading_ = false;            // wanted
+  bool receive_armed_ = false;      // in flight
+  bool receive_cancelled_ = false;  // and its cancellation too
+  bool multishot_ = false;          // the next receive is a multishot one
   bool end_seen_ = false;
 };
 

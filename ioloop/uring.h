@@ -20,8 +20,9 @@
 //   kAbsoluteTimeout  6.12    each wait reads the clock
 //   kNoIowait         6.15    time asleep in the ring is shown as "iowait" by the system's statistics
 //
-// SINGLE_ISSUER binds the ring to the OS thread that called Create. After fork the child shares the ring's memory with
-// its parent and must not touch it: CloseAfterFork there, first thing.
+// Describe says which are in use. SINGLE_ISSUER binds the ring to the OS thread that called
+// Create. After fork the child shares the ring's memory with its parent: all it may do is destroy its copy of the
+// object (which closes and unmaps, and leaves the parent's ring alone) or exec.
 #pragma once
 
 #include <liburing.h>
@@ -72,8 +73,8 @@ struct UringOptions {
 
 class Uring final : public Ring {
  public:
-  // FAILED_PRECONDITION: the kernel is too old, or forbids io_uring (sysctl, seccomp, LSM); RESOURCE_EXHAUSTED: memory or
-  // descriptors. The message names the remedy.
+  // FAILED_PRECONDITION: the kernel is too old, or forbids io_uring (sysctl, seccomp, LSM); RESOURCE_EXHAUSTED: memory
+  // or descriptors. The message names the remedy.
   static absl::StatusOr<std::unique_ptr<Uring>> Create(const UringOptions& options);
 
   // Operations that are still in flight are cancelled by the kernel, unseen.
@@ -85,6 +86,7 @@ class Uring final : public Ring {
   void Recv(int fd, void* data, size_t size, int flags, Completion* completion) override;
   void Send(int fd, const void* data, size_t size, int flags, Completion* completion) override;
   void SendMsg(int fd, const msghdr* message, int flags, Completion* completion) override;
+  void SendAtOnce(int fd, const void* data, size_t size, Completion* completion) override;
   void Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) override;
   void Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) override;
   void Splice(int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size, unsigned flags,
@@ -108,21 +110,22 @@ class Uring final : public Ring {
 
   uint32_t features() const { return features_; }
 
-  // In a forked child: closes the descriptors and forgets the rest. Nothing but the destructor may be called after it.
-  void CloseAfterFork();
-
  private:
-  // A send whose success is inferred, in the order of submission; its user_data is its index, tagged.
-  struct InferredSend {
-    Completion* completion;  // nullptr once the kernel has reported it
-    int32_t size;
-  };
   struct Reaped {
     Completion* completion;
     int32_t result;
     uint32_t flags;
   };
-  enum class Sleep : uint8_t { kAwake, kAsleep, kWoken };
+  // A send whose success is not reported. Its user_data is its index in the list, tagged.
+  struct InferredSend {
+    Completion* completion;  // nullptr once the kernel has reported it after all
+    int32_t size;
+  };
+  enum class Sleep : uint8_t {
+    kAwake,
+    kAsleep,  // in the kernel, or about to be: a Wake has to write to the eventfd
+    kWoken,   // the next SubmitAndWait does not wait
+  };
 
   explicit Uring(const UringOptions& options) : options_(options) {}
 
@@ -136,16 +139,18 @@ class Uring final : public Ring {
   io_uring_sqe* NextSqe();
   void Queue(io_uring_sqe* sqe, Completion* completion);
   void QueueUnreported(io_uring_sqe* sqe);
-  void QueueSend(io_uring_sqe* sqe, size_t size, int flags, Completion* completion);
-  void ProvideBuffers(unsigned first, unsigned count);
-  void GrowBuffers();
   void ArmWake();
-  unsigned PublishSubmissions();
+  char* buffer(unsigned index) { return mapping_ + index * buffer_stride_bytes_; }
+  void ProvideBuffer(unsigned index);
+  void GrowBuffers();
+
+  unsigned queued() const;
+  unsigned ready() const;
+  uint32_t kernel_flags() const;
   void Enter(unsigned wait_count, int64_t deadline_ns);
-  bool CompletionsReady() const;
-  bool KernelHasMore() const;
-  void Confirm();
-  char* buffer(unsigned index) { return buffers_ + index * buffer_stride_bytes_; }
+  void Collect(size_t limit);
+  void CollectSpecial(uint64_t user_data, int32_t result, uint32_t flags);
+  void ConfirmInferred();
 
   const UringOptions options_;
   io_uring ring_{};
@@ -154,21 +159,21 @@ class Uring final : public Ring {
   size_t in_flight_ = 0;
   uint64_t system_calls_ = 0;
 
-  // Provided buffers.
-  io_uring_buf_ring* buffer_ring_ = nullptr;
-  char* buffers_ = nullptr;  // the mapping: the buffers, behind them the buffer ring
-  size_t buffers_mapped_bytes_ = 0;
+  // One mapping: the provided buffers, and behind them the buffer ring.
+  char* mapping_ = nullptr;
+  size_t mapping_bytes_ = 0;
   size_t buffer_stride_bytes_ = 0;
+  io_uring_buf_ring* buffer_ring_ = nullptr;
   unsigned buffers_provided_ = 0;
 
+  std::vector<Reaped> reaped_;  // copied out of the kernel's queue and not yet run
   std::vector<InferredSend> inferred_;
-  size_t inferred_submitted_ = 0;  // of inferred_: those the kernel has seen
+  bool inferred_overdue_ = false;        // the last Reap could not confirm them: the next wait is none
+  std::vector<InferredSend> confirmed_;  // scratch of ConfirmInferred, kept for its memory
 
   UniqueFd wake_fd_;
   std::atomic<Sleep> sleep_{Sleep::kAwake};
   static_assert(std::atomic<Sleep>::is_always_lock_free, "Wake is called by signal handlers");
-
-  Reaped reaped_[kReapMax];
 };
 
 }  // namespace greenring::ioloop

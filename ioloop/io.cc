@@ -1,0 +1,84 @@
+#include "ioloop/io.h"
+
+#include <errno.h>
+
+#include "base/check.h"
+
+namespace greenring::ioloop {
+
+int32_t Operation::Wait(int64_t deadline_ns) {
+  green::Scheduler* const scheduler = loop_->scheduler();
+  GREENRING_CHECK(thread_ != nullptr && scheduler->current() == thread_);
+  green::ParkResult park = green::ParkResult::kUnparked;
+  while (!done_ && park == green::ParkResult::kUnparked) park = scheduler->Park(deadline_ns);
+  if (done_) return result_;
+  loop_->ring()->Cancel(this);
+  // The kernel may still be reading or writing the caller's memory.
+  while (!done_) scheduler->ParkUncancellable();
+  if (result_ != -ECANCELED) return result_;
+  return park == green::ParkResult::kTimedOut ? -ETIMEDOUT : -ECANCELED;
+}
+
+void Operation::OnComplete(int32_t result, uint32_t flags) {
+  result_ = result;
+  done_ = true;
+  loop_->scheduler()->Unpark(thread_);
+}
+
+int32_t Recv(EventLoop* loop, int fd, void* data, size_t size, int flags, int64_t deadline_ns) {
+  Operation operation(loop);
+  loop->ring()->Recv(fd, data, size, flags, &operation);
+  return operation.Wait(deadline_ns);
+}
+
+int32_t Send(EventLoop* loop, int fd, const void* data, size_t size, int flags, int64_t deadline_ns) {
+  Operation operation(loop);
+  loop->ring()->Send(fd, data, size, flags, &operation);
+  return operation.Wait(deadline_ns);
+}
+
+int32_t Read(EventLoop* loop, int fd, void* data, size_t size, int64_t offset, int64_t deadline_ns) {
+  Operation operation(loop);
+  loop->ring()->Read(fd, data, size, offset, &operation);
+  return operation.Wait(deadline_ns);
+}
+
+int32_t Write(EventLoop* loop, int fd, const void* data, size_t size, int64_t offset, int64_t deadline_ns) {
+  Operation operation(loop);
+  loop->ring()->Write(fd, data, size, offset, &operation);
+  return operation.Wait(deadline_ns);
+}
+
+int32_t Connect(EventLoop* loop, int fd, const sockaddr* address, socklen_t size, int64_t deadline_ns) {
+  Operation operation(loop);
+  loop->ring()->Connect(fd, address, size, &operation);
+  return operation.Wait(deadline_ns);
+}
+
+int32_t Splice(EventLoop* loop, int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size,
+               unsigned flags, int64_t deadline_ns) {
+  Operation operation(loop);
+  loop->ring()->Splice(fd_in, offset_in, fd_out, offset_out, size, flags, &operation);
+  return operation.Wait(deadline_ns);
+}
+
+int32_t Poll(EventLoop* loop, int fd, uint32_t events, int64_t deadline_ns) {
+  Operation operation(loop);
+  loop->ring()->PollAdd(fd, events, &operation);
+  return operation.Wait(deadline_ns);
+}
+
+int32_t Sleep(EventLoop* loop, int64_t deadline_ns) {
+  for (;;) {
+    switch (loop->scheduler()->Park(deadline_ns)) {
+      case green::ParkResult::kUnparked:
+        break;  // not for us
+      case green::ParkResult::kTimedOut:
+        return 0;
+      case green::ParkResult::kCancelled:
+        return -ECANCELED;
+    }
+  }
+}
+
+}  // namespace greenring::ioloop

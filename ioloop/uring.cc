@@ -1,0 +1,473 @@
+#include "ioloop/uring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/errno_status.h"
+#include "ioloop/uring_error.h"
+
+namespace greenring::ioloop {
+namespace {
+
+// From newer kernels' headers than Debian 12's.
+constexpr unsigned kEnterAbsTimer = 1u << 5;       // IORING_ENTER_ABS_TIMER, 6.12
+constexpr unsigned kEnterNoIowait = 1u << 7;       // IORING_ENTER_NO_IOWAIT, 6.15
+constexpr unsigned kFeatureMinTimeout = 1u << 15;  // IORING_FEAT_MIN_TIMEOUT, 6.12
+constexpr unsigned kFeatureNoIowait = 1u << 17;    // IORING_FEAT_NO_IOWAIT, 6.15
+
+constexpr uint16_t kBufferGroup = 0;
+constexpr size_t kPageBytes = 4096;
+
+// user_data of what is not a Completion's address (those are multiples of eight).
+constexpr uint64_t kNobody = 0;
+constexpr uint64_t kWakeTag = 2;
+constexpr uint64_t kInferredTag = 1;
+constexpr uint64_t kTagMask = 7;
+
+// Every buffer starts in another set of the first-level cache: at a stride of 4 KiB the heads of all buffers would
+// compete for the same one.
+constexpr size_t kCacheLineBytes = 64;
+
+struct FeatureName {
+  UringOptions::Feature feature;
+  const char* name;
+  const char* since;
+};
+
+constexpr FeatureName kFeatureNames[] = {
+    {UringOptions::kDeferTaskrun, "defer_taskrun", "6.1"},
+    {UringOptions::kSingleIssuer, "single_issuer", "6.0"},
+    {UringOptions::kMultishotRecv, "multishot_recv", "6.0"},
+    {UringOptions::kInferredSend, "inferred_send", "6.0"},
+    {UringOptions::kCoopTaskrun, "coop_taskrun", "5.19"},
+    {UringOptions::kMultishotAccept, "multishot_accept", "5.19"},
+    {UringOptions::kBufferRing, "buffer_ring", "5.19"},
+    {UringOptions::kSubmitAll, "submit_all", "5.18"},
+    {UringOptions::kRegisteredRing, "registered_ring", "5.18"},
+    {UringOptions::kSkipSuccess, "skip_success", "5.17"},
+    {UringOptions::kAbsoluteTimeout, "absolute_timeout", "6.12"},
+    {UringOptions::kNoIowait, "no_iowait", "6.15"},
+};
+
+uint64_t UserData(Completion* completion) { return reinterpret_cast<uint64_t>(completion); }
+
+unsigned SetupFlags(uint32_t features) {
+  unsigned flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  if (features & UringOptions::kSubmitAll) flags |= IORING_SETUP_SUBMIT_ALL;
+  if (features & UringOptions::kCoopTaskrun) flags |= IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+  if (features & UringOptions::kSingleIssuer) flags |= IORING_SETUP_SINGLE_ISSUER;
+  if (features & UringOptions::kDeferTaskrun) flags |= IORING_SETUP_DEFER_TASKRUN;
+  return flags;
+}
+
+// Takes out what depends on something that is not there.
+uint32_t Consistent(uint32_t features) {
+  if (!(features & UringOptions::kSingleIssuer) || !(features & UringOptions::kCoopTaskrun)) {
+    features &= ~UringOptions::kDeferTaskrun;
+  }
+  if (!(features & UringOptions::kSkipSuccess)) features &= ~UringOptions::kInferredSend;
+  return features;
+}
+
+}  // namespace
+
+// ---- set-up --------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<std::unique_ptr<Uring>> Uring::Create(const UringOptions& options) {
+  std::unique_ptr<Uring> ring(new Uring(options));
+  if (absl::Status status = ring->SetUp(); !status.ok()) return status;
+  return ring;
+}
+
+absl::Status Uring::SetUp() {
+  features_ = Consistent(UringOptions::kAllFeatures & ~options_.features_masked);
+  if (absl::Status status = SetUpRing(); !status.ok()) return status;
+  ProbeOperations();
+  if (absl::Status status = SetUpBuffers(); !status.ok()) return status;
+  if (Has(UringOptions::kRegisteredRing) && io_uring_register_ring_fd(&ring_) < 0) {
+    features_ &= ~UringOptions::kRegisteredRing;
+  }
+  reaped_.reserve(kReapMax);
+  inferred_.reserve(options_.submissions_max);
+  confirmed_.reserve(options_.submissions_max);
+  return SetUpWake();
+}
+
+absl::Status Uring::SetUpRing() {
+  // An older kernel answers EINVAL to flags it does not know: leave them out, the newest first.
+  constexpr uint32_t kNewestFirst[] = {UringOptions::kDeferTaskrun, UringOptions::kSingleIssuer,
+                                       UringOptions::kCoopTaskrun, UringOptions::kSubmitAll, 0};
+  for (uint32_t next_to_drop : kNewestFirst) {
+    io_uring_params params{};
+    params.flags = SetupFlags(features_);
+    params.cq_entries = options_.completions_max;
+    const int error = -io_uring_queue_init_params(options_.submissions_max, &ring_, &params);
+    if (error == 0) {
+      ring_ready_ = true;
+      break;
+    }
+    if (error != EINVAL || next_to_drop == 0) return ExplainSetupError(error, ReadSetupFacts());
+    features_ = Consistent(features_ & ~next_to_drop);
+  }
+  // RSRC_TAGS came with 5.13, as did the multishot poll that Wake needs; the others are older.
+  constexpr unsigned kNeeded = IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL |
+                               IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS;
+  if ((ring_.features & kNeeded) != kNeeded) return KernelTooOld(ReadSetupFacts());
+  // The submission queue's indirection stays the identity for ever.
+  for (unsigned i = 0; i < ring_.sq.ring_entries; ++i) ring_.sq.array[i] = i;
+  return absl::OkStatus();
+}
+
+void Uring::ProbeOperations() {
+  if (!(ring_.features & IORING_FEAT_CQE_SKIP)) features_ &= ~UringOptions::kSkipSuccess;
+  if (!(ring_.features & kFeatureMinTimeout)) features_ &= ~UringOptions::kAbsoluteTimeout;
+  if (!(ring_.features & kFeatureNoIowait)) features_ &= ~UringOptions::kNoIowait;
+  // Multishot has no feature bit; operations that arrived in the same release stand for it.
+  io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
+  if (probe == nullptr || !io_uring_opcode_supported(probe, IORING_OP_SOCKET)) {
+    features_ &= ~(UringOptions::kMultishotAccept | UringOptions::kBufferRing);
+  }
+  if (probe == nullptr || !io_uring_opcode_supported(probe, IORING_OP_SEND_ZC)) {
+    features_ &= ~(UringOptions::kMultishotRecv | UringOptions::kInferredSend);
+  }
+  io_uring_free_probe(probe);
+  features_ = Consistent(features_);
+}
+
+absl::Status Uring::SetUpBuffers() {
+  const unsigned count = options_.buffers_max;
+  GREENRING_CHECK((count & (count - 1)) == 0 && options_.buffers_initial <= count && count <= 32768);
+  buffer_stride_bytes_ = options_.buffer_size_bytes + kCacheLineBytes;
+  const size_t buffers_bytes = (count * buffer_stride_bytes_ + kPageBytes - 1) / kPageBytes * kPageBytes;
+  mapping_bytes_ = buffers_bytes + count * sizeof(io_uring_buf);
+  void* mapping = mmap(nullptr, mapping_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping == MAP_FAILED) return ErrnoToStatus(errno, "mmap of the receive buffers");
+  mapping_ = static_cast<char*>(mapping);
+  if (Has(UringOptions::kBufferRing)) {
+    buffer_ring_ = reinterpret_cast<io_uring_buf_ring*>(mapping_ + buffers_bytes);
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<uint64_t>(buffer_ring_);
+    registration.ring_entries = count;
+    registration.bgid = kBufferGroup;
+    if (io_uring_register_buf_ring(&ring_, &registration, 0) < 0) {
+      features_ &= ~UringOptions::kBufferRing;
+      buffer_ring_ = nullptr;
+    }
+  }
+  while (buffers_provided_ < options_.buffers_initial) ProvideBuffer(buffers_provided_++);
+  return absl::OkStatus();
+}
+
+absl::Status Uring::SetUpWake() {
+  wake_fd_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_fd_.valid()) return ErrnoToStatus(errno, "eventfd");
+  ArmWake();
+  return absl::OkStatus();
+}
+
+Uring::~Uring() {
+  if (ring_ready_) io_uring_queue_exit(&ring_);
+  if (mapping_ != nullptr) munmap(mapping_, mapping_bytes_);
+}
+
+std::string Uring::Describe() const {
+  std::string missing;
+  for (const FeatureName& entry : kFeatureNames) {
+    if (Has(entry.feature)) continue;
+    const bool masked = (options_.features_masked & entry.feature) != 0;
+    absl::StrAppend(&missing, missing.empty() ? ", without " : ", ", entry.name, masked ? " (masked)" : " (Linux ",
+                    masked ? "" : entry.since, masked ? "" : ")");
+  }
+  return absl::StrCat("io_uring on Linux ", ReadSetupFacts().kernel_release,
+                      missing.empty() ? ", every feature in use" : missing, "; ", options_.buffers_initial, " to ",
+                      options_.buffers_max, " receive buffers of ", options_.buffer_size_bytes, " bytes");
+}
+
+// ---- operations ----------------------------------------------------------------------------------------------------
+
+io_uring_sqe* Uring::NextSqe() {
+  while (queued() == ring_.sq.ring_entries) {
+    Enter(0, 0);
+    if (queued() < ring_.sq.ring_entries) break;
+    // The kernel took nothing. It is short of memory, or, before 5.19, its completion queue has overflowed: make room
+    // there without running anybody.
+    Collect(SIZE_MAX);
+    sched_yield();
+  }
+  return &ring_.sq.sqes[ring_.sq.sqe_tail++ & ring_.sq.ring_mask];
+}
+
+void Uring::Queue(io_uring_sqe* sqe, Completion* completion) {
+  sqe->user_data = UserData(completion);
+  ++in_flight_;
+}
+
+void Uring::QueueUnreported(io_uring_sqe* sqe) {
+  sqe->user_data = kNobody;
+  if (Has(UringOptions::kSkipSuccess)) sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+void Uring::AcceptMultishot(int fd, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_accept(sqe, fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (Has(UringOptions::kMultishotAccept)) sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
+  Queue(sqe, completion);
+}
+
+void Uring::RecvMultishot(int fd, Completion* completion) {
+  if (!Has(UringOptions::kMultishotRecv)) return RecvProvided(fd, completion);
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_recv_multishot(sqe, fd, nullptr, 0, 0);
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = kBufferGroup;
+  Queue(sqe, completion);
+}
+
+void Uring::RecvProvided(int fd, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_recv(sqe, fd, nullptr, options_.buffer_size_bytes, 0);
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = kBufferGroup;
+  Queue(sqe, completion);
+}
+
+void Uring::Recv(int fd, void* data, size_t size, int flags, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_recv(sqe, fd, data, size, flags);
+  Queue(sqe, completion);
+}
+
+void Uring::Send(int fd, const void* data, size_t size, int flags, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_send(sqe, fd, data, size, flags);
+  Queue(sqe, completion);
+}
+
+void Uring::SendMsg(int fd, const msghdr* message, int flags, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_sendmsg(sqe, fd, message, static_cast<unsigned>(flags));
+  Queue(sqe, completion);
+}
+
+void Uring::SendAtOnce(int fd, const void* data, size_t size, Completion* completion) {
+  // DONTWAIT: it is decided during the submission. WAITALL: less than everything counts as a failure, so that it posts
+  // a completion although success does not.
+  constexpr int kFlags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+  Send(fd, data, size, kFlags, completion);
+  if (!Has(UringOptions::kInferredSend)) return;
+  io_uring_sqe* sqe = &ring_.sq.sqes[(ring_.sq.sqe_tail - 1) & ring_.sq.ring_mask];
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  sqe->user_data = inferred_.size() << 3 | kInferredTag;
+  inferred_.push_back({completion, static_cast<int32_t>(size)});
+}
+
+void Uring::Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_read(sqe, fd, data, static_cast<unsigned>(size), static_cast<uint64_t>(offset));
+  Queue(sqe, completion);
+}
+
+void Uring::Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_write(sqe, fd, data, static_cast<unsigned>(size), static_cast<uint64_t>(offset));
+  Queue(sqe, completion);
+}
+
+void Uring::Splice(int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size, unsigned flags,
+                   Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_splice(sqe, fd_in, offset_in, fd_out, offset_out, static_cast<unsigned>(size), flags);
+  Queue(sqe, completion);
+}
+
+void Uring::PollAdd(int fd, uint32_t events, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_poll_add(sqe, fd, events);
+  Queue(sqe, completion);
+}
+
+void Uring::Connect(int fd, const sockaddr* address, socklen_t size, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_connect(sqe, fd, address, size);
+  Queue(sqe, completion);
+}
+
+void Uring::Shutdown(int fd, int how, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_shutdown(sqe, fd, how);
+  Queue(sqe, completion);
+}
+
+void Uring::Close(int fd) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_close(sqe, fd);
+  QueueUnreported(sqe);
+}
+
+void Uring::Cancel(Completion* completion) {
+  // A send that is inferred is decided at its submission: nothing is left to cancel, and no operation has this
+  // user_data.
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_cancel(sqe, completion, 0);
+  QueueUnreported(sqe);
+}
+
+// ---- provided buffers ----------------------------------------------------------------------------------------------
+
+char* Uring::BufferOf(uint32_t flags) { return buffer(flags >> IORING_CQE_BUFFER_SHIFT); }
+
+void Uring::ReturnBuffer(uint32_t flags) { ProvideBuffer(flags >> IORING_CQE_BUFFER_SHIFT); }
+
+void Uring::ProvideBuffer(unsigned index) {
+  const unsigned size = static_cast<unsigned>(options_.buffer_size_bytes);
+  if (buffer_ring_ != nullptr) {
+    io_uring_buf_ring_add(buffer_ring_, buffer(index), size, static_cast<uint16_t>(index),
+                          static_cast<int>(options_.buffers_max - 1), 0);
+    io_uring_buf_ring_advance(buffer_ring_, 1);
+    return;
+  }
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_provide_buffers(sqe, buffer(index), static_cast<int>(size), 1, kBufferGroup, static_cast<int>(index));
+  QueueUnreported(sqe);
+}
+
+void Uring::GrowBuffers() {
+  const unsigned target = std::min(options_.buffers_max, std::max(1u, buffers_provided_ * 2));
+  while (buffers_provided_ < target) ProvideBuffer(buffers_provided_++);
+}
+
+// ---- the turn ------------------------------------------------------------------------------------------------------
+
+unsigned Uring::queued() const { return ring_.sq.sqe_tail - *ring_.sq.khead; }
+
+unsigned Uring::ready() const { return io_uring_smp_load_acquire(ring_.cq.ktail) - *ring_.cq.khead; }
+
+uint32_t Uring::kernel_flags() const { return IO_URING_READ_ONCE(*ring_.sq.kflags); }
+
+void Uring::Enter(unsigned wait_count, int64_t deadline_ns) {
+  io_uring_smp_store_release(ring_.sq.ktail, ring_.sq.sqe_tail);
+  unsigned flags = IORING_ENTER_GETEVENTS;
+  if (Has(UringOptions::kRegisteredRing)) flags |= IORING_ENTER_REGISTERED_RING;
+  io_uring_getevents_arg argument{};
+  __kernel_timespec timeout;
+  if (wait_count > 0) {
+    if (Has(UringOptions::kNoIowait)) flags |= kEnterNoIowait;
+    if (deadline_ns != kNeverNs) {
+      int64_t time_ns = deadline_ns;
+      if (Has(UringOptions::kAbsoluteTimeout)) {
+        flags |= kEnterAbsTimer;
+      } else {
+        time_ns = std::max<int64_t>(0, deadline_ns - Clock::Monotonic()->NowNs());
+      }
+      timeout = {time_ns / kNanosecondsPerSecond, time_ns % kNanosecondsPerSecond};
+      argument.ts = reinterpret_cast<uint64_t>(&timeout);
+      flags |= IORING_ENTER_EXT_ARG;
+    }
+  }
+  const bool extended = (flags & IORING_ENTER_EXT_ARG) != 0;
+  ++system_calls_;
+  const int result = io_uring_enter2(static_cast<unsigned>(ring_.enter_ring_fd), queued(), wait_count, flags,
+                                     extended ? reinterpret_cast<sigset_t*>(&argument) : nullptr,
+                                     extended ? sizeof(argument) : _NSIG / 8);
+  // The rest are the world's: a signal, the deadline, no memory for now, completions to be reaped first. What was not
+  // taken stays queued.
+  GREENRING_CHECK(result >= 0 || result == -EINTR || result == -ETIME || result == -EAGAIN || result == -EBUSY ||
+                  result == -ENOMEM);
+}
+
+void Uring::SubmitAndWait(unsigned wait_count, int64_t deadline_ns) {
+  const unsigned completed = ready() + static_cast<unsigned>(reaped_.size());
+  bool waits = deadline_ns != 0 && completed < wait_count && !inferred_overdue_;
+  if (waits) {
+    Sleep awake = Sleep::kAwake;
+    waits = sleep_.compare_exchange_strong(awake, Sleep::kAsleep);
+  }
+  if (waits) {
+    Enter(wait_count, deadline_ns);
+  } else if (queued() > 0 || (completed == 0 && (kernel_flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))) {
+    Enter(0, 0);
+  }
+  // What a waker wrote before its Wake is visible from here on; a Wake after here keeps the next wait from sleeping.
+  if (sleep_.load(std::memory_order_relaxed) != Sleep::kAwake) sleep_.exchange(Sleep::kAwake);
+}
+
+void Uring::Collect(size_t limit) {
+  const unsigned head = *ring_.cq.khead;
+  const unsigned count = static_cast<unsigned>(std::min<size_t>(ready(), limit));
+  for (unsigned i = 0; i < count; ++i) {
+    const io_uring_cqe& cqe = ring_.cq.cqes[(head + i) & ring_.cq.ring_mask];
+    if (cqe.res == -ENOBUFS && buffers_provided_ < options_.buffers_max) GrowBuffers();
+    if (cqe.user_data != kNobody && (cqe.user_data & kTagMask) == 0) {
+      reaped_.push_back({reinterpret_cast<Completion*>(cqe.user_data), cqe.res, cqe.flags});
+    } else {
+      CollectSpecial(cqe.user_data, cqe.res, cqe.flags);
+    }
+  }
+  io_uring_smp_store_release(ring_.cq.khead, head + count);
+}
+
+void Uring::CollectSpecial(uint64_t user_data, int32_t result, uint32_t flags) {
+  if (user_data & kInferredTag) {
+    InferredSend& send = inferred_[user_data >> 3];
+    reaped_.push_back({std::exchange(send.completion, nullptr), result, flags});
+  } else if (user_data == kWakeTag && !(flags & kMore)) {
+    ArmWake();
+  }
+}
+
+void Uring::ConfirmInferred() {
+  // An incomplete send has posted its completion before its submission returned. So when all are submitted and all
+  // completions are collected, those that are left have succeeded.
+  inferred_overdue_ = queued() > 0 || ready() > 0 || (kernel_flags() & IORING_SQ_CQ_OVERFLOW);
+  if (inferred_overdue_) return;
+  confirmed_.swap(inferred_);
+  for (const InferredSend& send : confirmed_) {
+    if (send.completion == nullptr) continue;
+    --in_flight_;
+    send.completion->OnComplete(send.size, 0);
+  }
+  confirmed_.clear();
+}
+
+size_t Uring::Reap() {
+  if (reaped_.size() < kReapMax) Collect(kReapMax - reaped_.size());
+  if (!inferred_.empty()) ConfirmInferred();
+  const size_t count = std::min(reaped_.size(), kReapMax);
+  for (size_t i = 0; i < count; ++i) {
+    const Reaped reaped = reaped_[i];  // a copy: an operation queued by it may add to the list
+    if (!(reaped.flags & kMore)) --in_flight_;
+    reaped.completion->OnComplete(reaped.result, reaped.flags);
+  }
+  reaped_.erase(reaped_.begin(), reaped_.begin() + static_cast<ptrdiff_t>(count));
+  return count;
+}
+
+// ---- waking --------------------------------------------------------------------------------------------------------
+
+void Uring::ArmWake() {
+  // Edge-triggered, as every multishot poll: each write to the eventfd completes it once and nobody needs to read.
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_poll_multishot(sqe, wake_fd_.get(), POLLIN);
+  sqe->user_data = kWakeTag;
+}
+
+void Uring::Wake() {
+  // Only the first Wake of a sleeping ring costs a system call.
+  if (sleep_.exchange(Sleep::kWoken) != Sleep::kAsleep) return;
+  const int saved_errno = errno;
+  const uint64_t one = 1;
+  // Not write(2): that name may be ours, for green threads.
+  syscall(SYS_write, wake_fd_.get(), &one, sizeof(one));
+  errno = saved_errno;
+}
+
+}  // namespace greenring::ioloop
