@@ -15,6 +15,8 @@ _NOTES = """{% extends "base" %}{% block body %}<form method="post">{% csrf_toke
 settings.configure(
     ALLOWED_HOSTS=["*"],
     DEBUG=False,
+    LOGGING={"version": 1, "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+             "loggers": {"django": {"handlers": ["stderr"], "level": "WARNING"}}},
     MIDDLEWARE=[
         "django.middleware.security.SecurityMiddleware",
         "django.contrib.sessions.middleware.SessionMiddleware",

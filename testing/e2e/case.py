@@ -38,6 +38,7 @@ class ServerCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = Server(cls.app, *cls.flags, engine=cls.engine, env=cls.env).start()
+        cls.addClassCleanup(lambda: cls.server.process.poll() is None and cls.server.kill())
         with cls.server.connect() as connection:  # what is opened once, at the first request, is no leak
             connection.get("/")
             connected = cls.server.fd_count()

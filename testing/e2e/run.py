@@ -24,7 +24,7 @@ class Progress(unittest.TestResult):
     def __init__(self):
         super().__init__()
         self.passed, self.failed, self.skipped_count = 0, 0, 0
-        self._started_s = 0.0
+        self._started_s = time.monotonic()
 
     def startTest(self, test):
         super().startTest(test)
@@ -45,6 +45,7 @@ class Progress(unittest.TestResult):
     def _fail(self, test, error):
         self.failed += 1
         self._line("FAILED", test, self._exc_info_to_string(error, test))
+        self._started_s = time.monotonic()
 
     def addFailure(self, test, error):
         self._fail(test, error)
