@@ -13,9 +13,6 @@ def seen(environ, start_response):
     return answer
 
 
-@application.at("/__alive__")
-def alive(environ, start_response):
-    return plain(start_response, b"alive")
 
 
 @application.at("/")

@@ -1,15 +1,15 @@
-"""The parser's corpus over real sockets: malformed requests are refused and cost nothing, valid ones are served."""
+"""The parser's corpus (testing/corpus/http1) over real sockets, each file on a connection of its own."""
 
 import glob
 import json
 import os
 import re
-import unittest
 
 from case import ServerCase, on_each_engine
 from fixture import ROOT
 from wire import WireError
 
+REFUSALS = {*range(400, 500), 501, 505}  # 501: a method that is none; 505: a version that is none
 CORPUS = os.path.join(ROOT, "testing", "corpus", "http1")
 
 
@@ -22,6 +22,10 @@ def corpus(kind):
 @on_each_engine
 class Corpus(ServerCase):
     app = "corpus_app"
+
+    def seen(self):
+        """[method, path, query, body] of every request that reached the application since the last call."""
+        return json.loads(self.request("GET", "/__seen__").body)
 
     def exchange(self, data):
         """Sends it, finishes sending, and reads all responses up to the close."""
@@ -48,23 +52,33 @@ class Corpus(ServerCase):
         self.assertGreater(len(malformed), 50, f"the corpus is missing from {CORPUS}")
         for name, data in malformed:
             with self.subTest(name=name):
-                self.request("GET", "/__seen__")
+                self.seen()
                 responses = self.exchange(data)
                 self.assertTrue(responses, "closed without an answer")
-                self.assertIn(responses[-1].status, range(400, 500), responses)
+                self.assertIn(responses[-1].status, REFUSALS, responses)
                 self.assertEqual(responses[-1].get("Connection", "").lower(), "close")
-                self.assertEqual(self.request("GET", "/__alive__").body, b"alive")
+                seen = self.seen()
+                self.assertEqual(len(seen), len(responses) - 1, seen)
+                self.assertNotIn("/smuggled", [path for _, path, _, _ in seen])
+
+    def test_what_is_truncated_is_not_served(self):
+        for name, data in corpus("truncated"):
+            with self.subTest(name=name):
+                self.seen()
+                responses = self.exchange(data)
+                self.assertNotIn(200, [response.status for response in responses[-1:]])
+                self.assertEqual(self.seen(), [])
 
     def test_every_valid_request_is_served(self):
         valid = corpus("valid")
         self.assertGreater(len(valid), 20, f"the corpus is missing from {CORPUS}")
         for name, data in valid:
             with self.subTest(name=name):
-                self.request("GET", "/__seen__")
+                self.seen()
                 responses = self.exchange(data)
                 self.assertTrue(responses)
                 self.assertEqual([response.status for response in responses], [200] * len(responses))
-                self.assertEqual(len(json.loads(self.request("GET", "/__seen__").body)), len(responses))
+                self.assertEqual(len(self.seen()), len(responses))
 
     def test_every_request_survives_being_sent_byte_by_byte(self):
         for name, data in corpus("valid"):
