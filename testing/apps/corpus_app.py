@@ -13,8 +13,6 @@ def seen(environ, start_response):
     return answer
 
 
-
-
 @application.at("/")
 def any_path(environ, start_response):
     body = environ["wsgi.input"].read()
