@@ -1,19 +1,25 @@
 // Builds the environ dictionary of PEP 3333 from a request head.
 //
-//   EnvironTemplate listener({.server_name = "0.0.0.0", .server_port = "8080"}, {.multiprocess = true}, errors.get());
-//   PyRef environ = listener.Build(head, peer, input);
+//   EnvironBuilder builder({.multiprocess = true}, errors.get(), file_wrapper.get());
+//   const EnvironTemplate* listener = builder.AddListener({.server_name = "0.0.0.0", .server_port = "8080"});
+//   PyRef environ = builder.Build(*listener, head, peer, input);
 //
 // A template holds what is the same for all requests of a listening socket; Build copies it (CPython clones such a
 // dictionary with one memcpy) and replaces what differs. Keys are interned once; values that repeat from request to
-// request (Host, User-Agent, paths, ...) come from small direct-mapped caches. GIL held. Never parks.
+// request come from direct-mapped caches. GIL held in every call. Never parks.
 #pragma once
 
 #include "pyhost/python.h"
 
+#include <array>
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "pyhost/exchange.h"
 #include "pyhost/py_ref.h"
+#include "pyhost/string_cache.h"
 
 namespace greenring::pyhost {
 
@@ -31,18 +37,60 @@ struct ServerInfo {
 };
 
 class EnvironTemplate {
+ private:
+  friend class EnvironBuilder;
+
+  PyRef base_;
+};
+
+class EnvironBuilder {
  public:
-  // `errors` becomes wsgi.errors. GIL held.
-  EnvironTemplate(const ListenerInfo& listener, const ServerInfo& server, PyObject* errors);
+  // `errors` becomes wsgi.errors, `file_wrapper` wsgi.file_wrapper.
+  EnvironBuilder(const ServerInfo& server, PyObject* errors, PyObject* file_wrapper);
 
-  EnvironTemplate(const EnvironTemplate&) = delete;
-  EnvironTemplate& operator=(const EnvironTemplate&) = delete;
+  EnvironBuilder(const EnvironBuilder&) = delete;
+  EnvironBuilder& operator=(const EnvironBuilder&) = delete;
 
-  // A new dictionary; `input` becomes wsgi.input. Null with a Python error (MemoryError). GIL held. Never parks.
-  PyRef Build(const protocol::RequestHead& head, const PeerAddress& peer, PyObject* input) const;
+  // Owned by the builder.
+  const EnvironTemplate* AddListener(const ListenerInfo& listener);
+
+  // A new dictionary; `input` becomes wsgi.input. Null with MemoryError set. Never parks.
+  PyRef Build(const EnvironTemplate& listener, const protocol::RequestHead& head, const PeerAddress& peer,
+              PyObject* input);
 
  private:
-  PyRef base_;
+  // The interned keys that differ from request to request and are not made from a header's name.
+  struct Keys {
+    PyRef request_method, path_info, query_string, request_uri, raw_uri, server_protocol, remote_addr, remote_port;
+    PyRef wsgi_input, content_type, content_length, http_host;
+  };
+
+  bool SetRequestLine(PyObject* environ, const protocol::RequestHead& head);
+  bool SetPeer(PyObject* environ, const PeerAddress& peer);
+  bool SetHeaders(PyObject* environ, const protocol::RequestHead& head);
+  bool JoinRepeatedHeaders(PyObject* environ, const protocol::RequestHead& head);
+  PyRef KeyOf(std::string_view header_name);
+  PyRef PathOf(std::string_view raw_path);
+  PyRef AddressOf(const PeerAddress& peer);
+
+  static constexpr size_t kIpv4Slots = 256;
+  struct Ipv4Slot {
+    uint32_t ip = 0;
+    PyRef text;
+  };
+
+  const ServerInfo server_;
+  const PyRef errors_;
+  const PyRef file_wrapper_;
+  Keys keys_;
+  PyRef empty_, get_, http10_;
+  PyRef common_names_;  // dict of the interned HTTP_* names, each to itself
+  StringCache<256> names_;
+  StringCache<512> values_;
+  StringCache<512> targets_;
+  StringCache<1024> ports_;
+  std::array<Ipv4Slot, kIpv4Slots> ipv4_;
+  std::vector<std::unique_ptr<EnvironTemplate>> listeners_;
 };
 
 }  // namespace greenring::pyhost

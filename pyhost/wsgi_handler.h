@@ -12,7 +12,7 @@
 #pragma once
 
 #include <memory>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "pyhost/application.h"
@@ -21,6 +21,8 @@
 #include "pyhost/exchange.h"
 
 namespace greenring::pyhost {
+
+class Response;
 
 class WsgiHandler {
  public:
@@ -41,8 +43,25 @@ class WsgiHandler {
   void Handle(const RequestInfo& request, Exchange* exchange);
 
  private:
-  class Impl;
-  const std::unique_ptr<Impl> impl_;
+  struct Slot;
+
+  std::unique_ptr<Slot> TakeSlot();
+  bool Run(const RequestInfo& request, Slot* slot);
+  bool SendSequence(PyObject* sequence, Response* response);
+  bool SendIterable(PyObject* iterable, Response* response);
+  void Close(const RequestInfo& request, PyObject* iterable);
+  void HandleError(const RequestInfo& request, Slot* slot, Exchange* exchange);
+  void Log(const RequestInfo& request, std::string_view event, PyObject* exception);
+
+  const Application application_;
+  ErrorLog* const error_log_;
+  const PyRef errors_;  // wsgi.errors
+  const PyRef response_type_;
+  const PyRef body_type_;
+  const PyRef file_wrapper_type_;
+  const PyRef close_name_;
+  EnvironBuilder environs_;
+  std::vector<std::unique_ptr<Slot>> slots_;  // of requests that have ended; as many as ever ran at once
 };
 
 }  // namespace greenring::pyhost

@@ -1,0 +1,229 @@
+#include "pyhost/environ.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "base/check.h"
+#include "protocol/percent_decode.h"
+
+namespace greenring::pyhost {
+namespace {
+
+using protocol::HeaderField;
+using protocol::RequestHead;
+
+// Interned, because applications look these up with interned keys: the dictionary then compares pointers. Names that
+// clients invent are not interned: CPython 3.12 never frees an interned string.
+constexpr std::string_view kCommonNames[] = {
+    "HTTP_ACCEPT",           "HTTP_ACCEPT_CHARSET",     "HTTP_ACCEPT_ENCODING",      "HTTP_ACCEPT_LANGUAGE",
+    "HTTP_AUTHORIZATION",    "HTTP_CACHE_CONTROL",      "HTTP_CONNECTION",           "HTTP_COOKIE",
+    "HTTP_DNT",              "HTTP_EXPECT",             "HTTP_FORWARDED",            "HTTP_IF_MATCH",
+    "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH",     "HTTP_IF_UNMODIFIED_SINCE",  "HTTP_KEEP_ALIVE",
+    "HTTP_ORIGIN",           "HTTP_PRAGMA",             "HTTP_RANGE",                "HTTP_REFERER",
+    "HTTP_SEC_FETCH_DEST",   "HTTP_SEC_FETCH_MODE",     "HTTP_SEC_FETCH_SITE",       "HTTP_SEC_FETCH_USER",
+    "HTTP_TE",               "HTTP_TRACEPARENT",        "HTTP_TRANSFER_ENCODING",    "HTTP_UPGRADE",
+    "HTTP_USER_AGENT",       "HTTP_VIA",                "HTTP_X_CSRFTOKEN",          "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT",   "HTTP_X_FORWARDED_PROTO",    "HTTP_X_REAL_IP",
+    "HTTP_X_REQUEST_ID",     "HTTP_X_REQUESTED_WITH",
+};
+
+PyRef Intern(std::string_view text) {
+  PyObject* string = FromLatin1(text).release();
+  if (string != nullptr) PyUnicode_InternInPlace(&string);
+  return PyRef(string);
+}
+
+bool Set(PyObject* dictionary, const PyRef& key, const PyRef& value) {
+  return key && value && PyDict_SetItem(dictionary, key.get(), value.get()) == 0;
+}
+
+void SetConstant(PyObject* dictionary, const char* key, PyRef value) {
+  GREENRING_CHECK(Set(dictionary, Intern(key), value));
+}
+
+// `name`, a token, compared with `lower`.
+bool EqualsIgnoreCase(std::string_view name, std::string_view lower) {
+  return name.size() == lower.size() &&
+         std::equal(name.begin(), name.end(), lower.begin(), [](char a, char b) { return (a | 0x20) == b; });
+}
+
+}  // namespace
+
+EnvironBuilder::EnvironBuilder(const ServerInfo& server, PyObject* errors, PyObject* file_wrapper)
+    : server_(server), errors_(PyRef::Share(errors)), file_wrapper_(PyRef::Share(file_wrapper)) {
+  const std::pair<PyRef*, const char*> interned[] = {
+      {&keys_.request_method, "REQUEST_METHOD"},
+      {&keys_.path_info, "PATH_INFO"},
+      {&keys_.query_string, "QUERY_STRING"},
+      {&keys_.request_uri, "REQUEST_URI"},
+      {&keys_.raw_uri, "RAW_URI"},
+      {&keys_.server_protocol, "SERVER_PROTOCOL"},
+      {&keys_.remote_addr, "REMOTE_ADDR"},
+      {&keys_.remote_port, "REMOTE_PORT"},
+      {&keys_.wsgi_input, "wsgi.input"},
+      {&keys_.content_type, "CONTENT_TYPE"},
+      {&keys_.content_length, "CONTENT_LENGTH"},
+      {&keys_.http_host, "HTTP_HOST"},
+      {&empty_, ""},
+      {&get_, "GET"},
+      {&http10_, "HTTP/1.0"},
+  };
+  for (const auto& [target, text] : interned) *target = Intern(text);
+  common_names_.reset(PyDict_New());
+  for (const std::string_view text : kCommonNames) {
+    const PyRef name = Intern(text);
+    GREENRING_CHECK(Set(common_names_.get(), name, name));
+  }
+}
+
+const EnvironTemplate* EnvironBuilder::AddListener(const ListenerInfo& listener) {
+  auto added = std::make_unique<EnvironTemplate>();
+  added->base_.reset(PyDict_New());
+  PyObject* base = added->base_.get();
+  GREENRING_CHECK(base != nullptr);
+  // What every request has: Build replaces values, which keeps the copy's layout.
+  GREENRING_CHECK(Set(base, keys_.request_method, get_));
+  SetConstant(base, "SCRIPT_NAME", PyRef::Share(empty_.get()));
+  for (const PyRef* key : {&keys_.path_info, &keys_.query_string, &keys_.request_uri, &keys_.raw_uri}) {
+    GREENRING_CHECK(Set(base, *key, empty_));
+  }
+  SetConstant(base, "SERVER_NAME", FromLatin1(listener.server_name));
+  SetConstant(base, "SERVER_PORT", FromLatin1(listener.server_port));
+  SetConstant(base, "SERVER_PROTOCOL", Intern("HTTP/1.1"));
+  SetConstant(base, "SERVER_SOFTWARE", Intern("greenring"));
+  for (const PyRef* key : {&keys_.remote_addr, &keys_.remote_port, &keys_.http_host, &keys_.wsgi_input}) {
+    GREENRING_CHECK(Set(base, *key, empty_));
+  }
+  SetConstant(base, "wsgi.version", PyRef(Py_BuildValue("(ii)", 1, 0)));
+  SetConstant(base, "wsgi.url_scheme", FromLatin1(listener.url_scheme));
+  SetConstant(base, "wsgi.errors", PyRef::Share(errors_.get()));
+  SetConstant(base, "wsgi.multithread", PyRef(PyBool_FromLong(server_.multithread)));
+  SetConstant(base, "wsgi.multiprocess", PyRef(PyBool_FromLong(server_.multiprocess)));
+  SetConstant(base, "wsgi.run_once", PyRef(PyBool_FromLong(false)));
+  SetConstant(base, "wsgi.file_wrapper", PyRef::Share(file_wrapper_.get()));
+  SetConstant(base, "wsgi.input_terminated", PyRef(PyBool_FromLong(true)));
+  listeners_.push_back(std::move(added));
+  return listeners_.back().get();
+}
+
+PyRef EnvironBuilder::Build(const EnvironTemplate& listener, const RequestHead& head, const PeerAddress& peer,
+                            PyObject* input) {
+  PyRef environ(PyDict_Copy(listener.base_.get()));
+  if (!environ || !SetRequestLine(environ.get(), head) || !SetPeer(environ.get(), peer) ||
+      PyDict_SetItem(environ.get(), keys_.wsgi_input.get(), input) < 0 || !SetHeaders(environ.get(), head)) {
+    return PyRef();
+  }
+  return environ;
+}
+
+bool EnvironBuilder::SetRequestLine(PyObject* environ, const RequestHead& head) {
+  if (head.method != "GET" && !Set(environ, keys_.request_method, values_.Get(head.method))) return false;
+  const PyRef target = targets_.Get(head.target);
+  const PyRef path = head.path == head.target && head.path.find('%') == std::string_view::npos && head.path[0] == '/'
+                         ? PyRef::Share(target.get())
+                         : PathOf(head.path);
+  return Set(environ, keys_.path_info, path) && Set(environ, keys_.request_uri, target) &&
+         Set(environ, keys_.raw_uri, target) &&
+         (head.query.empty() || Set(environ, keys_.query_string, targets_.Get(head.query))) &&
+         (head.version == protocol::HttpVersion::kHttp11 || Set(environ, keys_.server_protocol, http10_));
+}
+
+PyRef EnvironBuilder::PathOf(std::string_view raw_path) {
+  if (raw_path == "*") return PyRef::Share(empty_.get());  // OPTIONS *: PEP 3333 has no path for it
+  if (raw_path.find('%') == std::string_view::npos) return targets_.Get(raw_path);
+  std::string decoded(raw_path.size(), '\0');
+  decoded.resize(protocol::PercentDecode(raw_path, decoded.data()));
+  return targets_.Get(decoded);
+}
+
+bool EnvironBuilder::SetPeer(PyObject* environ, const PeerAddress& peer) {
+  if (peer.family == PeerAddress::Family::kUnix) return true;  // the template's empty strings
+  char port[8];
+  const std::string_view port_text(port, std::to_chars(port, port + sizeof port, peer.port).ptr - port);
+  return Set(environ, keys_.remote_addr, AddressOf(peer)) && Set(environ, keys_.remote_port, ports_.Get(port_text));
+}
+
+PyRef EnvironBuilder::AddressOf(const PeerAddress& peer) {
+  char text[INET6_ADDRSTRLEN];
+  if (peer.family == PeerAddress::Family::kIpv6) {
+    return values_.Get(inet_ntop(AF_INET6, peer.ip, text, sizeof text));
+  }
+  uint32_t ip;
+  std::memcpy(&ip, peer.ip, sizeof ip);
+  Ipv4Slot& slot = ipv4_[(ip * 0x9e3779b1u) >> 24];
+  static_assert(kIpv4Slots == 1 << 8);
+  if (slot.ip != ip || !slot.text) slot = {ip, FromLatin1(inet_ntop(AF_INET, peer.ip, text, sizeof text))};
+  return PyRef::Share(slot.text.get());
+}
+
+PyRef EnvironBuilder::KeyOf(std::string_view name) {
+  if (EqualsIgnoreCase(name, "content-type")) return PyRef::Share(keys_.content_type.get());
+  if (EqualsIgnoreCase(name, "content-length")) return PyRef::Share(keys_.content_length.get());
+  constexpr std::string_view kPrefix = "HTTP_";
+  char buffer[128];
+  std::string long_name;
+  char* key = buffer;
+  if (kPrefix.size() + name.size() > sizeof buffer) {
+    long_name.resize(kPrefix.size() + name.size());
+    key = long_name.data();
+  }
+  char* end = std::copy(kPrefix.begin(), kPrefix.end(), key);
+  end = std::transform(name.begin(), name.end(), end, [](char c) {
+    return c == '-' ? '_' : static_cast<char>(c - 32 * (c >= 'a' && c <= 'z'));
+  });
+  return names_.Get({key, static_cast<size_t>(end - key)}, [this](std::string_view text) {
+    PyRef made = FromLatin1(text);
+    PyObject* interned = made ? PyDict_GetItemWithError(common_names_.get(), made.get()) : nullptr;
+    return interned != nullptr ? PyRef::Share(interned) : std::move(made);
+  });
+}
+
+bool EnvironBuilder::SetHeaders(PyObject* environ, const RequestHead& head) {
+  const Py_ssize_t size_before = PyDict_GET_SIZE(environ);
+  size_t replaced = 0;
+  for (const HeaderField& field : head.headers) {
+    if (EqualsIgnoreCase(field.name, "host")) {
+      replaced = 1;
+      if (!Set(environ, keys_.http_host, values_.Get(field.value))) return false;
+    } else if (!Set(environ, KeyOf(field.name), values_.Get(field.value))) {
+      return false;
+    }
+  }
+  const size_t added = static_cast<size_t>(PyDict_GET_SIZE(environ) - size_before);
+  if (added + replaced != head.headers.size() && !JoinRepeatedHeaders(environ, head)) return false;
+  return replaced == 1 || PyDict_DelItem(environ, keys_.http_host.get()) == 0;
+}
+
+// Some name came more than once and its last value won. Rare, so the search for which is linear; the headers are bounded
+// (Limits::header_count_max).
+bool EnvironBuilder::JoinRepeatedHeaders(PyObject* environ, const RequestHead& head) {
+  struct Joined {
+    PyRef key;
+    std::string value;
+    bool repeated = false;
+  };
+  std::vector<Joined> all;
+  for (const HeaderField& field : head.headers) {
+    PyRef key = KeyOf(field.name);
+    if (!key) return false;
+    const auto earlier = std::find_if(all.begin(), all.end(), [&key](const Joined& joined) {
+      return PyUnicode_Compare(joined.key.get(), key.get()) == 0;
+    });
+    if (earlier == all.end()) {
+      all.push_back({std::move(key), std::string(field.value)});
+    } else {
+      earlier->value.append(EqualsIgnoreCase(field.name, "cookie") ? "; " : ",").append(field.value);
+      earlier->repeated = true;
+    }
+  }
+  return std::all_of(all.begin(), all.end(), [environ](const Joined& joined) {
+    return !joined.repeated || Set(environ, joined.key, FromLatin1(joined.value));
+  });
+}
+
+}  // namespace greenring::pyhost

@@ -1,0 +1,186 @@
+#include "pyhost/wsgi_handler.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "pyhost/error_stream.h"
+#include "pyhost/file_wrapper.h"
+#include "pyhost/py_text.h"
+#include "pyhost/python_error.h"
+#include "pyhost/request_body.h"
+#include "pyhost/response.h"
+
+namespace greenring::pyhost {
+namespace {
+
+bool BytesView(PyObject* object, std::string_view* view) {
+  if (!PyBytes_Check(object)) {
+    PyErr_Format(PyExc_TypeError, "the application's iterable must give bytes, not %.100s", Py_TYPE(object)->tp_name);
+    return false;
+  }
+  *view = {PyBytes_AS_STRING(object), static_cast<size_t>(PyBytes_GET_SIZE(object))};
+  return true;
+}
+
+// The items of a list or tuple of nothing but bytes objects: their sizes are known without running Python code.
+bool AreAllBytes(PyObject* sequence) {
+  PyObject** items = PySequence_Fast_ITEMS(sequence);
+  return std::all_of(items, items + PySequence_Fast_GET_SIZE(sequence), [](PyObject* item) { return PyBytes_Check(item); });
+}
+
+bool IsListOrTuple(PyObject* object) { return PyList_CheckExact(object) || PyTuple_CheckExact(object); }
+
+bool RequireStart(const Response& response) {
+  if (response.started()) return true;
+  PyErr_SetString(PyExc_AssertionError, "the application did not call start_response");
+  return false;
+}
+
+}  // namespace
+
+// What a request needs besides its environ, kept for the next one.
+struct WsgiHandler::Slot {
+  Slot(PyObject* response_type, PyObject* body_type) : response(response_type), body(NewRequestBody(body_type)) {
+    GREENRING_CHECK(body);
+  }
+
+  Response response;
+  PyRef body;
+};
+
+WsgiHandler::WsgiHandler(Application application, const ServerInfo& server, ErrorLog* error_log)
+    : application_(std::move(application)),
+      error_log_(error_log),
+      errors_(NewErrorStream(error_log)),
+      response_type_(Response::NewHandleType()),
+      body_type_(NewRequestBodyType()),
+      file_wrapper_type_(NewFileWrapperType()),
+      close_name_(PyUnicode_InternFromString("close")),
+      environs_(server, errors_.get(), file_wrapper_type_.get()) {
+  GREENRING_CHECK(errors_ && response_type_ && body_type_ && file_wrapper_type_ && close_name_);
+}
+
+WsgiHandler::~WsgiHandler() { CloseErrorStream(errors_.get()); }
+
+const EnvironTemplate* WsgiHandler::AddListener(const ListenerInfo& listener) { return environs_.AddListener(listener); }
+
+void WsgiHandler::Handle(const RequestInfo& request, Exchange* exchange) {
+  std::unique_ptr<Slot> slot = TakeSlot();
+  slot->response.Attach(exchange);
+  AttachRequestBody(slot->body.get(), exchange, request.head);
+  if (!Run(request, slot.get())) HandleError(request, slot.get(), exchange);
+  DetachRequestBody(slot->body.get());
+  if (slot->response.Detach() && Py_REFCNT(slot->body.get()) == 1) slots_.push_back(std::move(slot));
+}
+
+std::unique_ptr<WsgiHandler::Slot> WsgiHandler::TakeSlot() {
+  if (slots_.empty()) return std::make_unique<Slot>(response_type_.get(), body_type_.get());
+  std::unique_ptr<Slot> slot = std::move(slots_.back());
+  slots_.pop_back();
+  return slot;
+}
+
+// Calls the application and sends what it returns. False with a Python error.
+bool WsgiHandler::Run(const RequestInfo& request, Slot* slot) {
+  const PyRef environ = environs_.Build(request.listener, request.head, request.peer, slot->body.get());
+  if (!environ) return false;
+  PyObject* arguments[] = {nullptr, environ.get(), slot->response.start_response()};
+  const PyRef result(
+      PyObject_Vectorcall(application_.callable.get(), arguments + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+  if (!result) return false;
+  if (IsListOrTuple(result.get())) return SendSequence(result.get(), &slot->response);  // they have no close()
+  const bool sent = SendIterable(result.get(), &slot->response);
+  Close(request, result.get());
+  return sent;
+}
+
+bool WsgiHandler::SendSequence(PyObject* sequence, Response* response) {
+  if (!AreAllBytes(sequence)) return SendIterable(sequence, response);
+  if (!RequireStart(*response)) return false;
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+  std::string_view piece;
+  if (count <= 1) {
+    if (count == 1) BytesView(PySequence_Fast_GET_ITEM(sequence, 0), &piece);
+    response->SendComplete(piece);
+    return true;
+  }
+  // Sending may park, and the application may have kept the list: hold what is to be sent.
+  const PyRef pieces(PySequence_Tuple(sequence));
+  if (!pieces) return false;
+  int64_t body_bytes = 0;
+  for (Py_ssize_t i = 0; i < count; ++i) body_bytes += PyBytes_GET_SIZE(PyTuple_GET_ITEM(pieces.get(), i));
+  for (Py_ssize_t i = 0; i < count && !response->gone(); ++i) {
+    BytesView(PyTuple_GET_ITEM(pieces.get(), i), &piece);
+    if (!piece.empty()) response->Send(piece, body_bytes);
+  }
+  response->SendComplete({});
+  return true;
+}
+
+// Each piece is handed to the kernel before the application is asked for the next one.
+bool WsgiHandler::SendIterable(PyObject* iterable, Response* response) {
+  FileRange range;
+  if (FileRangeOf(iterable, file_wrapper_type_.get(), &range)) {
+    if (!RequireStart(*response)) return false;
+    if (response->content_length() >= 0) range.size_bytes = std::min(range.size_bytes, response->content_length());
+    response->SendFile(range.fd, range.offset, range.size_bytes);
+    return true;
+  }
+  const PyRef iterator(PyObject_GetIter(iterable));
+  if (!iterator) return false;
+  while (!response->gone()) {
+    const PyRef item(PyIter_Next(iterator.get()));
+    if (!item) {
+      if (PyErr_Occurred() != nullptr || !RequireStart(*response)) return false;
+      response->SendComplete({});
+      return true;
+    }
+    std::string_view piece;
+    if (!BytesView(item.get(), &piece)) return false;
+    if (piece.empty()) continue;
+    if (!RequireStart(*response)) return false;
+    if (response->Send(piece)) response->Flush();
+  }
+  return true;
+}
+
+// PEP 3333: close() is called whatever happened, once. An error that is set stays set.
+void WsgiHandler::Close(const RequestInfo& request, PyObject* iterable) {
+  PyRef pending = TakeException();
+  const PyRef close(PyObject_GetAttr(iterable, close_name_.get()));
+  const PyRef closed(close ? PyObject_CallNoArgs(close.get()) : nullptr);
+  if (!closed && (close || !PyErr_ExceptionMatches(PyExc_AttributeError))) {
+    Log(request, "close() of the response failed", TakeException().get());
+  }
+  PyErr_Clear();
+  if (pending) RestoreException(std::move(pending));
+}
+
+void WsgiHandler::HandleError(const RequestInfo& request, Slot* slot, Exchange* exchange) {
+  const PyRef exception = TakeException();
+  Response& response = slot->response;
+  const absl::Status body_status = RequestBodyStatus(slot->body.get());
+  // That the client is gone comes back as the OSError which the application got from us: that is nobody's mistake.
+  const bool client_failed = (response.gone() || !body_status.ok()) &&
+                             PyErr_GivenExceptionMatches(exception.get(), PyExc_OSError) != 0;
+  if (!client_failed) Log(request, "the application failed", exception.get());
+  if (response.gone()) return;
+  if (response.head_sent()) {
+    exchange->Abort();
+  } else if (client_failed && absl::IsInvalidArgument(body_status)) {
+    response.Replace("400 Bad Request", "Bad Request\n");
+  } else {
+    response.Replace("500 Internal Server Error", "Internal Server Error\n");
+  }
+}
+
+void WsgiHandler::Log(const RequestInfo& request, std::string_view event, PyObject* exception) {
+  const protocol::RequestHead& head = request.head;
+  error_log_->Message(absl::StrCat(std::string(head.method), " ", std::string(head.target), ": ", std::string(event),
+                                   "\n", FormatException(exception)));
+}
+
+}  // namespace greenring::pyhost
