@@ -12,9 +12,18 @@ namespace greenring::ioloop {
 //      after Poll has returned, and its operations go out with the next one.
 void EventLoop::Poll(int64_t deadline_ns) {
   ++stats_.turns;
-  while (Flushable* flushable = to_flush_.PopFront()) flushable->Flush();
+  FlushAll();
   ring_->SubmitAndWait(1, deadline_ns);
   stats_.completions += ring_->Reap();
+}
+
+void EventLoop::SubmitNow() {
+  FlushAll();
+  ring_->SubmitAndWait(0, 0);
+}
+
+void EventLoop::FlushAll() {
+  while (Flushable* flushable = to_flush_.PopFront()) flushable->Flush();
 }
 
 }  // namespace greenring::ioloop

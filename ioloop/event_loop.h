@@ -49,6 +49,10 @@ class EventLoop final : public green::Poller {
   // One turn, see event_loop.cc for its rules.
   void Poll(int64_t deadline_ns) override;
 
+  // Hands what is queued to the kernel at once and delivers nothing: for a green thread that has output to show and is
+  // going to compute for long. One system call. Never parks.
+  void SubmitNow();
+
   // Thread-safe and async-signal-safe.
   void Wake() override { ring_->Wake(); }
 
@@ -64,6 +68,8 @@ class EventLoop final : public green::Poller {
   const EventLoopStats& stats() const { return stats_; }
 
  private:
+  void FlushAll();
+
   Ring* const ring_;
   green::Scheduler* const scheduler_;
   IntrusiveList<Flushable> to_flush_;

@@ -1,0 +1,73 @@
+#include "worker/access_log.h"
+
+#include <strings.h>
+#include <time.h>
+
+namespace greenring::worker {
+namespace {
+
+// The value of the first header of that name; "-" where there is none.
+std::string_view HeaderOr(const protocol::RequestHead& head, std::string_view name) {
+  for (const protocol::HeaderField& field : head.headers) {
+    if (field.name.size() == name.size() && strncasecmp(field.name.data(), name.data(), name.size()) == 0) {
+      return field.value;
+    }
+  }
+  return "-";
+}
+
+}  // namespace
+
+void AccessLog::AppendEscaped(std::string_view text) {
+  constexpr char kHexDigits[] = "0123456789abcdef";
+  for (const char c : text) {
+    const unsigned char byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte < 0x7f && c != '"' && c != '\\') {
+      buffer_ += c;
+    } else {
+      buffer_ += "\\x";
+      buffer_ += kHexDigits[byte >> 4];
+      buffer_ += kHexDigits[byte & 15];
+    }
+  }
+}
+
+void AccessLog::Append(const Entry& entry, int64_t now_s) {
+  if (now_s != stamp_s_) {
+    stamp_s_ = now_s;
+    const time_t seconds = now_s;
+    tm local;
+    localtime_r(&seconds, &local);
+    char text[64];
+    stamp_.assign(text, strftime(text, sizeof(text), " - - [%d/%b/%Y:%H:%M:%S %z] \"", &local));
+  }
+  const protocol::RequestHead& head = *entry.head;
+  buffer_ += entry.client;
+  buffer_ += stamp_;
+  if (head.method.empty()) {
+    buffer_ += '-';
+  } else {
+    AppendEscaped(head.method);
+    buffer_ += ' ';
+    AppendEscaped(head.target);
+    buffer_ += head.version == protocol::HttpVersion::kHttp11 ? " HTTP/1.1" : " HTTP/1.0";
+  }
+  buffer_ += "\" ";
+  buffer_ += entry.status != 0 ? std::to_string(entry.status) : "499";  // nginx's number for a client that went away
+  buffer_ += ' ';
+  buffer_ += entry.body_bytes > 0 ? std::to_string(entry.body_bytes) : "-";
+  buffer_ += " \"";
+  AppendEscaped(HeaderOr(head, "Referer"));
+  buffer_ += "\" \"";
+  AppendEscaped(HeaderOr(head, "User-Agent"));
+  buffer_ += "\"\n";
+  if (buffer_.size() >= kBufferBytesMax) Flush();
+}
+
+void AccessLog::Flush() {
+  if (buffer_.empty()) return;
+  file_->Write(buffer_);
+  buffer_.clear();
+}
+
+}  // namespace greenring::worker

@@ -1,0 +1,283 @@
+#include "worker/connection.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "protocol/simple_response.h"
+#include "worker/core_pool.h"
+#include "worker/http_service.h"
+
+namespace greenring::worker {
+namespace {
+
+// Input that waits for the application, or for its turn in a pipeline; beyond it the client's TCP window has to.
+constexpr size_t kInputBytesMax = 256 * 1024;
+
+// Output that a client has not taken when its next request is started.
+constexpr size_t kPipelinedOutputBytesMax = 64 * 1024;
+
+// How long a refused client should wait before it comes again.
+constexpr int kRetryAfterS = 1;
+
+}  // namespace
+
+Connection::Connection(HttpService* service, const HttpListener* listener, UniqueFd fd)
+    : service_(service), listener_(listener), stream_(service->loop(), std::move(fd), this) {}
+
+void Connection::Start() {
+  service_->WaitForRequest(this);
+  stream_.StartReading();
+}
+
+void Connection::MoveTo(State next) {
+  GREENRING_DCHECK(state_ != State::kClosing);
+  state_ = next;
+}
+
+void Connection::OnData(std::string_view data) {
+  switch (state_) {
+    case State::kIdle:
+      exchange_ = service_->TakeExchange(this);
+      [[fallthrough]];
+    case State::kReadingHead:
+      exchange_->Append(data);
+      ReadHead();
+      break;
+    case State::kServing:
+    case State::kSkippingBody:
+    case State::kFlushing:
+      exchange_->Append(data);
+      if (!reading_stopped_ && exchange_->input_bytes() >= kInputBytesMax) {
+        reading_stopped_ = true;
+        stream_.StopReading();
+      }
+      if (state_ == State::kSkippingBody) {
+        SkipBody();
+      } else {
+        exchange_->WakeReader();
+      }
+      break;
+    case State::kClosing:
+      break;
+  }
+}
+
+void Connection::ReadHead() {
+  const protocol::ParseResult result = exchange_->ParseHead(service_->limits());
+  switch (result.kind) {
+    case protocol::ParseResult::Kind::kIncomplete:
+      if (state_ != State::kReadingHead) {
+        MoveTo(State::kReadingHead);
+        service_->WaitForHead(this);
+      }
+      break;
+    case protocol::ParseResult::Kind::kError:
+      Refuse(result.status, result.reason);
+      break;
+    case protocol::ParseResult::Kind::kComplete:
+      Unlink();
+      MoveTo(State::kServing);
+      if (!service_->cores()->Submit(exchange_)) Refuse(503, "all cores are busy and the queue is full", kRetryAfterS);
+      break;
+  }
+}
+
+void Connection::Refuse(int status, std::string_view reason, int retry_after_s) {
+  stream_.Append(protocol::SimpleResponse(
+      status, reason, {.retry_after_s = retry_after_s, .date_line = service_->DateLine()}));
+  service_->LogRefused(this, exchange_->head(), status, reason);
+  Close(ioloop::CloseMode::kLinger);
+}
+
+void Connection::OnServed() {
+  service_->LogServed(this, *exchange_);
+  if (stream_closed_) {
+    ReleaseExchange();
+    MaybeDelete();
+  } else if (broken()) {
+    Close(ioloop::CloseMode::kAbort);
+  } else if (!exchange_->finished()) {
+    // Cut short: only a close tells the client so. Where a close would look like the end of the body, a reset does.
+    const bool looks_complete = exchange_->response_body().kind() == protocol::ResponseBody::Kind::kUntilClose;
+    Close(exchange_->status() != 0 && looks_complete ? ioloop::CloseMode::kAbort : ioloop::CloseMode::kLinger);
+  } else if (!exchange_->keep_alive()) {
+    const bool unread = exchange_->body_unread() || exchange_->input_bytes() > 0;
+    Close(unread ? ioloop::CloseMode::kLinger : ioloop::CloseMode::kFlush);
+  } else if (exchange_->body_unread()) {
+    MoveTo(State::kSkippingBody);
+    service_->WaitForHead(this);
+    SkipBody();
+  } else {
+    NextRequest();
+  }
+}
+
+void Connection::SkipBody() {
+  switch (exchange_->SkipBody()) {
+    case HttpExchange::Skip::kDone:
+      NextRequest();
+      break;
+    case HttpExchange::Skip::kNeedMore:
+      if (input_ended_) Close(ioloop::CloseMode::kFlush);
+      break;
+    case HttpExchange::Skip::kError:
+      Close(ioloop::CloseMode::kLinger);
+      break;
+  }
+}
+
+void Connection::NextRequest() {
+  if (stream_.pending_output_bytes() > kPipelinedOutputBytesMax) {
+    MoveTo(State::kFlushing);
+    service_->WaitForClient(this);
+    return;  // OnFlushed goes on
+  }
+  const bool more_input = exchange_->input_bytes() > 0;
+  if (!more_input) {
+    ReleaseExchange();
+    if (input_ended_) {
+      Close(ioloop::CloseMode::kFlush);
+      return;
+    }
+    MoveTo(State::kIdle);
+    service_->WaitForRequest(this);
+    return;
+  }
+  exchange_->Start(this, /*keep_input=*/true);
+  OnInputConsumed();
+  ReadHead();
+}
+
+void Connection::OnInputConsumed() {
+  if (!reading_stopped_ || exchange_->input_bytes() > kInputBytesMax / 2) return;
+  reading_stopped_ = false;
+  stream_.StartReading();
+}
+
+void Connection::OnEnd() {
+  input_ended_ = true;
+  switch (state_) {
+    case State::kIdle:
+    case State::kReadingHead:
+    case State::kSkippingBody:
+      Close(ioloop::CloseMode::kFlush);
+      break;
+    case State::kServing:
+      exchange_->WakeReader();  // a body that is not complete will not be
+      break;
+    case State::kFlushing:
+    case State::kClosing:
+      break;
+  }
+}
+
+void Connection::OnError(int error_number) {
+  switch (state_) {
+    case State::kServing:
+      exchange_->WakeReader();  // OnServed closes
+      break;
+    case State::kClosing:
+      stream_.Close(ioloop::CloseMode::kAbort);
+      break;
+    default:
+      Close(ioloop::CloseMode::kAbort);
+      break;
+  }
+}
+
+void Connection::OnFlushed() {
+  if (state_ == State::kFlushing) NextRequest();
+}
+
+void Connection::OnTimeout() {
+  switch (state_) {
+    case State::kReadingHead:
+      if (!service_->draining()) {
+        Refuse(408, "the request did not arrive in time");
+        break;
+      }
+      [[fallthrough]];
+    case State::kIdle:
+    case State::kSkippingBody:
+      Close(ioloop::CloseMode::kFlush);
+      break;
+    case State::kServing:
+    case State::kFlushing:
+      service_->LogTimeout(this);
+      Abort();
+      break;
+    case State::kClosing:
+      break;
+  }
+}
+
+void Connection::Abort() {
+  aborted_ = true;
+  if (state_ == State::kServing) {
+    stream_.Close(ioloop::CloseMode::kAbort);
+    exchange_->WakeReader();
+  } else if (state_ == State::kClosing) {
+    stream_.Close(ioloop::CloseMode::kAbort);
+  } else {
+    Close(ioloop::CloseMode::kAbort);
+  }
+}
+
+// No request is on a core (or it has just left it).
+void Connection::Close(ioloop::CloseMode mode) {
+  Unlink();
+  MoveTo(State::kClosing);
+  stream_.Close(mode);
+  ReleaseExchange();
+}
+
+void Connection::OnClosed() {
+  stream_closed_ = true;
+  MaybeDelete();
+}
+
+void Connection::MaybeDelete() {
+  if (exchange_ != nullptr) return;  // a core still works for it: OnServed comes
+  Unlink();
+  service_->Delete(this);
+}
+
+void Connection::ReleaseExchange() {
+  if (exchange_ != nullptr) service_->GiveExchange(std::exchange(exchange_, nullptr));
+}
+
+void Connection::StartWait() { service_->WaitForClient(this); }
+
+void Connection::EndWait() { Unlink(); }
+
+const pyhost::PeerAddress& Connection::peer() {
+  if (peer_known_) return peer_;
+  peer_known_ = true;
+  sockaddr_storage address;
+  socklen_t size = sizeof(address);
+  if (getpeername(stream_.fd(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return peer_;  // gone already
+  if (address.ss_family == AF_INET) {
+    const sockaddr_in* ipv4 = reinterpret_cast<const sockaddr_in*>(&address);
+    peer_.family = pyhost::PeerAddress::Family::kIpv4;
+    std::memcpy(peer_.ip, &ipv4->sin_addr, sizeof(ipv4->sin_addr));
+    peer_.port = ntohs(ipv4->sin_port);
+  } else if (address.ss_family == AF_INET6) {
+    const sockaddr_in6* ipv6 = reinterpret_cast<const sockaddr_in6*>(&address);
+    peer_.family = pyhost::PeerAddress::Family::kIpv6;
+    std::memcpy(peer_.ip, &ipv6->sin6_addr, sizeof(ipv6->sin6_addr));
+    peer_.port = ntohs(ipv6->sin6_port);
+    // An IPv4 client on a socket for both families is shown as what it is.
+    if (IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr)) {
+      peer_.family = pyhost::PeerAddress::Family::kIpv4;
+      std::memcpy(peer_.ip, &ipv6->sin6_addr.s6_addr[12], 4);
+    }
+  }
+  return peer_;
+}
+
+}  // namespace greenring::worker

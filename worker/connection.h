@@ -1,0 +1,109 @@
+// One client's connection: from accept, through any number of requests one after the other, to its close.
+//
+//   Connection* connection = new Connection(service, listener, std::move(fd));
+//   connection->Start();                   // deleted by the service when it has closed
+//
+//            +-----------------------------------------------+
+//            v                                               |
+//   kIdle -> kReadingHead -> kServing -> kSkippingBody -> kFlushing -> kClosing
+//
+// Between requests a connection is this object and its Stream, nothing else: what a request needs is in an HttpExchange
+// that it holds from the first byte of a head to the end of the response. Requests that arrive early (pipelining) wait
+// in the exchange's buffers. In the loop's context, except what says on a core.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/unique_fd.h"
+#include "ioloop/stream.h"
+#include "pyhost/exchange.h"
+#include "worker/deadline_list.h"
+#include "worker/http_exchange.h"
+
+namespace greenring::worker {
+
+class HttpService;
+struct HttpListener;
+
+class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
+ public:
+  enum class State : uint8_t {
+    kIdle,          // nothing of a next request has arrived
+    kReadingHead,   // part of one
+    kServing,       // in the queue for a core, or on one
+    kSkippingBody,  // the response is given, the rest of the request's body is still arriving
+    kFlushing,      // the client is slow to take the response; the next request waits
+    kClosing,
+  };
+
+  Connection(HttpService* service, const HttpListener* listener, UniqueFd fd);
+  ~Connection() = default;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Begins to read.
+  void Start();
+
+  // Its deadline in one of the service's lists has passed.
+  void OnTimeout();
+
+  // The worker's patience is over: whatever happens on this connection ends.
+  void Abort();
+
+  // ---- the exchange's side, on a core ----
+
+  // The application is done with the exchange. The exchange is no longer the caller's.
+  void OnServed();
+  // The core starts to wait for the client, and has ceased to: the time without progress is limited.
+  void StartWait();
+  void EndWait();
+  // Input was used up: reading goes on if it had been stopped.
+  void OnInputConsumed();
+
+  // The client's address; asks the kernel at the first call.
+  const pyhost::PeerAddress& peer();
+
+  // Its place in the service's list of all connections.
+  uint32_t index() const { return index_; }
+  void set_index(uint32_t index) { index_ = index; }
+
+  ioloop::Stream* stream() { return &stream_; }
+  HttpService* service() const { return service_; }
+  const HttpListener* listener() const { return listener_; }
+  State state() const { return state_; }
+  bool input_ended() const { return input_ended_; }
+  // Nothing more can be sent.
+  bool broken() const { return aborted_ || stream_.broken(); }
+
+ private:
+  void MoveTo(State next);
+  void OnData(std::string_view data) override;
+  void OnEnd() override;
+  void OnError(int error_number) override;
+  void OnFlushed() override;
+  void OnClosed() override;
+
+  void ReadHead();
+  void SkipBody();
+  void NextRequest();
+  void Refuse(int status, std::string_view reason, int retry_after_s = -1);
+  void Close(ioloop::CloseMode mode);
+  void ReleaseExchange();
+  void MaybeDelete();
+
+  HttpService* const service_;
+  const HttpListener* const listener_;
+  HttpExchange* exchange_ = nullptr;
+  ioloop::Stream stream_;
+  pyhost::PeerAddress peer_;
+  uint32_t index_ = 0;
+  State state_ = State::kIdle;
+  bool peer_known_ = false;
+  bool reading_stopped_ = false;  // enough input waits
+  bool input_ended_ = false;      // the client has sent its last byte
+  bool aborted_ = false;
+  bool stream_closed_ = false;
+};
+
+}  // namespace greenring::worker

@@ -1,0 +1,249 @@
+#include "worker/flags.h"
+
+#include <getopt.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <iterator>
+#include <limits>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+
+namespace greenring::worker {
+namespace {
+
+absl::Status Invalid(std::string_view what) { return absl::InvalidArgumentError(absl::string_view(what.data(), what.size())); }
+
+template <typename T>
+absl::Status ParseInteger(const std::string& text, int64_t min, int64_t max, T* out) {
+  int64_t value;
+  if (!absl::SimpleAtoi(text, &value) || value < min || value > max) {
+    return Invalid(absl::StrCat("must be a number from ", min, " to ", max));
+  }
+  *out = static_cast<T>(value);
+  return absl::OkStatus();
+}
+
+// "256KiB", "1m", "262144". Decimal and binary units mean the same: powers of 1024, as uWSGI and nginx have it.
+absl::Status ParseBytes(const std::string& text, int64_t min, int64_t max, int64_t* out) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  std::string unit = text.substr(digits);
+  std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return std::tolower(c); });
+  int shift = -1;
+  if (unit.empty() || unit == "b") shift = 0;
+  if (unit == "k" || unit == "kb" || unit == "kib") shift = 10;
+  if (unit == "m" || unit == "mb" || unit == "mib") shift = 20;
+  if (unit == "g" || unit == "gb" || unit == "gib") shift = 30;
+  int64_t number;
+  if (shift < 0 || !absl::SimpleAtoi(text.substr(0, digits), &number) || number > (max >> shift) ||
+      (number << shift) < min) {
+    return Invalid(absl::StrCat("must be a size from ", min, " to ", max, " bytes, as in 256KiB or 1MiB"));
+  }
+  *out = number << shift;
+  return absl::OkStatus();
+}
+
+// "30s", "500ms", "1m30s"; a bare number is seconds.
+absl::Status ParseTimeout(const std::string& text, int64_t* out_ns) {
+  double seconds;
+  absl::Duration duration;
+  if (absl::SimpleAtod(text, &seconds) && std::isfinite(seconds)) {
+    duration = absl::Seconds(seconds);
+  } else if (!absl::ParseDuration(text, &duration)) {
+    duration = -absl::InfiniteDuration();
+  }
+  if (duration < absl::ZeroDuration() || duration > absl::Hours(24 * 365)) {
+    return Invalid("must be a duration from 0 to a year, as in 30s, 500ms or 2m");
+  }
+  *out_ns = absl::ToInt64Nanoseconds(duration);
+  return absl::OkStatus();
+}
+
+absl::Status AppendList(const std::string& text, std::vector<std::string>* out) {
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty())) out->emplace_back(part);
+  return out->empty() ? Invalid("must not be empty") : absl::OkStatus();
+}
+
+struct Flag {
+  const char* name;
+  const char* value;  // what the value is, for the help text
+  const char* help;
+  absl::Status (*parse)(const std::string& text, WorkerOptions* options);
+};
+
+#define GREENRING_FLAG_PARSER [](const std::string& text, WorkerOptions* options) -> absl::Status
+
+const Flag kFlags[] = {
+    {"app", "SPEC",
+     "The application: module:callable, module (its `application`, else `app`), path/to/file.py[:callable], or a\n"
+     "factory call, module:create_app().",
+     GREENRING_FLAG_PARSER {
+       options->application = text;
+       return text.empty() ? Invalid("must name an application") : absl::OkStatus();
+     }},
+    {"chdir", "DIR", "Change to this directory first; it is where modules are found.",
+     GREENRING_FLAG_PARSER {
+       options->working_directory = text;
+       return absl::OkStatus();
+     }},
+    {"pythonpath", "DIR[,DIR]", "More directories for sys.path. May be repeated.",
+     GREENRING_FLAG_PARSER { return AppendList(text, &options->python_path); }},
+    {"virtualenv", "DIR", "The virtual environment to use (default: $VIRTUAL_ENV, if set).",
+     GREENRING_FLAG_PARSER {
+       options->virtualenv = text;
+       return absl::OkStatus();
+     }},
+    {"http", "ADDRESS", "Serve HTTP on host:port or unix:/path (default 127.0.0.1:8080). May be repeated. Port 0: any free one.",
+     GREENRING_FLAG_PARSER { return AppendList(text, &options->http_addresses); }},
+    {"listen_backlog", "N", "Connections that may wait to be accepted (default 4096; net.core.somaxconn limits it).",
+     GREENRING_FLAG_PARSER { return ParseInteger(text, 1, 1 << 20, &options->listen_backlog); }},
+    {"engine", "NAME", "What switches green threads: ucontext (default) or fcontext.",
+     GREENRING_FLAG_PARSER {
+       const std::optional<green::Engine> engine = green::EngineFromName(text);
+       if (!engine.has_value()) return Invalid("must be ucontext or fcontext");
+       options->engine = *engine;
+       return absl::OkStatus();
+     }},
+    {"async_cores", "N", "Requests that run at the same time, each on a green thread (default 256).",
+     GREENRING_FLAG_PARSER { return ParseInteger(text, 1, kAsyncCoresMax, &options->cores.cores_max); }},
+    {"stack_size", "SIZE", "Stack of each green thread (default 256KiB). Memory is used only as deep as the stack goes.",
+     GREENRING_FLAG_PARSER {
+       int64_t bytes = 0;
+       absl::Status parsed = ParseBytes(text, green::kStackSizeBytesMin, green::kStackSizeBytesMax, &bytes);
+       if (parsed.ok()) options->stack_size_bytes = static_cast<size_t>(bytes);
+       return parsed;
+     }},
+    {"stack_pages", "N", "The same in pages, as uGreen counts.",
+     GREENRING_FLAG_PARSER {
+       const int64_t page_bytes = static_cast<int64_t>(green::StackSlab::page_size_bytes());
+       int64_t pages = 0;
+       absl::Status parsed = ParseInteger(text, green::kStackSizeBytesMin / page_bytes,
+                                          green::kStackSizeBytesMax / page_bytes, &pages);
+       if (parsed.ok()) options->stack_size_bytes = static_cast<size_t>(pages * page_bytes);
+       return parsed;
+     }},
+    {"queue_depth_max", "N", "Requests that may wait for a core; more are answered 503 (default 1024).",
+     GREENRING_FLAG_PARSER { return ParseInteger(text, 0, 1 << 20, &options->cores.queue_depth_max); }},
+    {"access_log", "PATH", "Log every request in the combined format to this file; - is stdout (default: none).",
+     GREENRING_FLAG_PARSER {
+       options->access_log = text;
+       return absl::OkStatus();
+     }},
+    {"error_log", "PATH", "Log errors and wsgi.errors to this file; - is stderr (default).",
+     GREENRING_FLAG_PARSER {
+       options->error_log = text;
+       return text.empty() ? Invalid("must name a file, or - for stderr") : absl::OkStatus();
+     }},
+    {"drain_timeout", "TIME", "At SIGTERM or SIGINT, how long requests may take to finish (default 30s).",
+     GREENRING_FLAG_PARSER { return ParseTimeout(text, &options->drain_timeout_ns); }},
+    {"keepalive_timeout", "TIME", "How long a connection may be idle between two requests (default 75s).",
+     GREENRING_FLAG_PARSER { return ParseTimeout(text, &options->http.keepalive_timeout_ns); }},
+    {"header_timeout", "TIME", "How long a request's head may take to arrive (default 30s).",
+     GREENRING_FLAG_PARSER { return ParseTimeout(text, &options->http.header_timeout_ns); }},
+    {"io_timeout", "TIME", "How long a client may make no progress in sending a body or taking a response (default 60s).",
+     GREENRING_FLAG_PARSER { return ParseTimeout(text, &options->http.io_timeout_ns); }},
+    {"limit_request_line", "BYTES", "Longest request line (default 8190); longer is answered 414.",
+     GREENRING_FLAG_PARSER {
+       return ParseInteger(text, 64, 32 * 1024, &options->http.limits.request_line_bytes_max);
+     }},
+    {"limit_request_fields", "N", "Most header lines (default 100); more are answered 431.",
+     GREENRING_FLAG_PARSER { return ParseInteger(text, 1, 1000, &options->http.limits.header_count_max); }},
+    {"limit_request_field_size", "BYTES", "Longest header line (default 8190); longer is answered 431.",
+     GREENRING_FLAG_PARSER {
+       return ParseInteger(text, 64, 32 * 1024, &options->http.limits.header_field_bytes_max);
+     }},
+    {"limit_request_body", "SIZE", "Largest request body (default 0: no limit); larger is answered 413.",
+     GREENRING_FLAG_PARSER {
+       int64_t bytes = 0;
+       absl::Status parsed = ParseBytes(text, 0, std::numeric_limits<int64_t>::max(), &bytes);
+       if (parsed.ok()) options->http.limits.body_bytes_max = bytes == 0 ? -1 : bytes;
+       return parsed;
+     }},
+};
+
+#undef GREENRING_FLAG_PARSER
+
+constexpr size_t kFlagCount = std::size(kFlags);
+constexpr int kHelp = static_cast<int>(kFlagCount);
+
+// "--Async-Cores=4" as "--async_cores=4" is spelled.
+std::string Normalised(std::string_view argument) {
+  std::string text(argument);
+  if (text.compare(0, 2, "--") != 0) return text;
+  const size_t end = std::min(text.find('='), text.size());
+  std::replace(text.begin() + 2, text.begin() + static_cast<std::ptrdiff_t>(end), '-', '_');
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<ParsedFlags> ParseFlags(int argc, char** argv) {
+  std::vector<option> table;
+  for (size_t i = 0; i < kFlagCount; ++i) {
+    table.push_back({kFlags[i].name, required_argument, nullptr, static_cast<int>(i)});
+  }
+  table.push_back({"help", no_argument, nullptr, kHelp});
+  table.push_back({nullptr, 0, nullptr, 0});
+
+  std::vector<std::string> texts;
+  for (int i = 0; i < argc; ++i) texts.push_back(Normalised(argv[i]));
+  std::vector<char*> arguments;
+  for (std::string& text : texts) arguments.push_back(text.data());
+  arguments.push_back(nullptr);
+
+  ParsedFlags parsed;
+  const std::vector<std::string> default_addresses = std::move(parsed.options.http_addresses);
+  parsed.options.http_addresses.clear();
+  optind = 0;  // glibc: start anew
+  opterr = 0;
+  for (;;) {
+    const int index = getopt_long(argc, arguments.data(), "+:h", table.data(), nullptr);
+    if (index == -1) break;
+    if (index == 'h' || index == kHelp) {
+      parsed.help = true;
+      return parsed;
+    }
+    const std::string argument = optind > 0 && optind <= argc ? texts[static_cast<size_t>(optind) - 1] : "";
+    if (index == ':') return Invalid(absl::StrCat(argument, " needs a value"));
+    if (index == '?') return Invalid(absl::StrCat("unknown flag ", argument, "; --help lists them"));
+    const Flag& flag = kFlags[index];
+    absl::Status status = flag.parse(optarg, &parsed.options);
+    if (!status.ok()) {
+      return Invalid(absl::StrCat("--", flag.name, "=", optarg, ": ", status.message()));
+    }
+  }
+  if (optind < argc) {
+    return Invalid(absl::StrCat("unexpected argument ", texts[static_cast<size_t>(optind)],
+                                "; the application is named by --app=module:callable"));
+  }
+  if (parsed.options.application.empty()) {
+    return Invalid("no application: name one with --app=module:callable; --help lists all flags");
+  }
+  if (parsed.options.http_addresses.empty()) parsed.options.http_addresses = default_addresses;
+  protocol::Limits& limits = parsed.options.http.limits;
+  limits.head_bytes_max = std::max(limits.head_bytes_max,
+                                   limits.request_line_bytes_max + limits.header_field_bytes_max + 8);
+  return parsed;
+}
+
+std::string FlagsHelp() {
+  std::string text =
+      "Greenring serves a blocking WSGI application on green threads and io_uring.\n\n"
+      "usage: server --app=module:callable [flags]\n\n";
+  for (const Flag& flag : kFlags) {
+    absl::StrAppend(&text, "  --", flag.name, "=", flag.value, "\n");
+    for (absl::string_view line : absl::StrSplit(flag.help, '\n')) absl::StrAppend(&text, "        ", line, "\n");
+  }
+  absl::StrAppend(&text, "  --help\n        Print this text.\n\n",
+                  "SIGTERM and SIGINT finish the requests in flight and exit 0; a second one exits at once.\n");
+  return text;
+}
+
+}  // namespace greenring::worker

@@ -1,0 +1,298 @@
+#include "worker/http_exchange.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "base/check.h"
+#include "ioloop/stream.h"
+#include "protocol/simple_response.h"
+#include "worker/connection.h"
+#include "worker/http_service.h"
+
+namespace greenring::worker {
+namespace {
+
+// An unread body of at most this many bytes is read and dropped so that the connection can be kept; beyond it a new
+// connection is cheaper for everybody.
+constexpr int64_t kSkipBytesMax = 64 * 1024;
+
+// Pieces of a body from this size on are sent from where they are instead of being copied into output blocks.
+constexpr size_t kUncopiedBytesMin = 16 * 1024;
+// One uncopied send; the client's progress is noticed between two of them.
+constexpr size_t kUncopiedBytesMax = 1024 * 1024;
+
+// A core waits once this much output is pending, until it is down to half.
+constexpr size_t kPendingOutputBytesMax = 64 * 1024;
+
+}  // namespace
+
+void HttpExchange::Start(Connection* connection, bool keep_input) {
+  connection_ = connection;
+  if (keep_input) {
+    // What is left of the head's buffer starts the next head; what arrived later follows it.
+    head_input_.Append(body_input_.view());
+  } else {
+    head_input_.Clear();
+  }
+  body_input_.Clear();
+  if (scanning_) scanner_.Reset();
+  scanning_ = false;
+  head_.Clear();
+  response_body_ = {};
+  reader_ = nullptr;
+  response_body_bytes_ = 0;
+  status_ = 0;
+  continue_due_ = finished_ = failed_ = false;
+}
+
+void HttpExchange::Append(std::string_view data) {
+  // Views of the head point into head_input_: once it is parsed that buffer must not grow.
+  (head_.method.empty() ? head_input_ : body_input_).Append(data);
+}
+
+protocol::ParseResult HttpExchange::ParseHead(const protocol::Limits& limits) {
+  using Kind = protocol::ParseResult::Kind;
+  if (scanning_) {
+    const protocol::ParseResult scanned = scanner_.Scan(head_input_.view(), limits);
+    if (scanned.kind != Kind::kComplete) return scanned;
+  }
+  const protocol::ParseResult result = protocol::ParseRequestHead(head_input_.view(), limits, &head_);
+  if (result.kind == Kind::kComplete) {
+    head_input_.Consume(result.head_bytes);
+    request_body_.Reset(head_.framing, head_.content_length, limits);
+    continue_due_ = head_.expect_continue;
+    return result;
+  }
+  head_.Clear();
+  if (result.kind == Kind::kIncomplete && !scanning_) {
+    scanning_ = true;
+    return scanner_.Scan(head_input_.view(), limits);
+  }
+  return result;
+}
+
+void HttpExchange::WakeReader() {
+  if (reader_ != nullptr) connection_->service()->scheduler()->Unpark(reader_);
+}
+
+HttpExchange::Skip HttpExchange::SkipBody() {
+  while (!request_body_.done()) {
+    const std::string_view input = !head_input_.empty() ? head_input_.view() : body_input_.view();
+    if (input.empty()) return Skip::kNeedMore;
+    const protocol::BodyDecoder::Step step = request_body_.Decode(input);
+    ConsumeInput(step.consumed);
+    if (step.state == protocol::BodyDecoder::State::kError) return Skip::kError;
+  }
+  return Skip::kDone;
+}
+
+void HttpExchange::Shrink() {
+  head_input_.Reset();
+  body_input_.Reset();
+}
+
+bool HttpExchange::CanSkipBody() const {
+  if (request_body_.done()) return true;
+  // A client that waits for 100 Continue may send the body or not: where the next request starts is unknown.
+  if (continue_due_) return false;
+  return head_.framing == protocol::BodyFraming::kLength && request_body_.remaining_hint() <= kSkipBytesMax;
+}
+
+protocol::ResponseRequest HttpExchange::ResponseRequestNow() const {
+  return {.version = head_.version,
+          .is_head = head_.method == "HEAD",
+          .keep_alive = head_.keep_alive && !connection_->service()->draining() && CanSkipBody()};
+}
+
+void HttpExchange::ConsumeInput(size_t size) {
+  (!head_input_.empty() ? head_input_ : body_input_).Consume(size);
+  connection_->OnInputConsumed();
+}
+
+absl::StatusOr<size_t> HttpExchange::ReadBody(char* data, size_t size) {
+  using State = protocol::BodyDecoder::State;
+  while (!request_body_.done()) {
+    const std::string_view input = !head_input_.empty() ? head_input_.view() : body_input_.view();
+    if (input.empty()) {
+      absl::Status arrived = WaitForInput();
+      if (!arrived.ok()) return Failed(arrived);
+      continue;
+    }
+    // Data is never longer than the input it is decoded from.
+    const protocol::BodyDecoder::Step step = request_body_.Decode(input.substr(0, size));
+    if (step.state == State::kError) return RefuseBody(step);
+    if (step.state == State::kData) std::memcpy(data, step.data.data(), step.data.size());
+    ConsumeInput(step.consumed);
+    if (step.state == State::kData) return step.data.size();
+  }
+  return 0;
+}
+
+absl::Status HttpExchange::WaitForInput() {
+  absl::Status usable = Usable();
+  if (!usable.ok()) return usable;
+  if (connection_->input_ended()) return absl::UnavailableError("the client closed the connection within the body");
+  if (continue_due_) {
+    continue_due_ = false;
+    if (status_ == 0) connection_->stream()->Append(protocol::kContinueResponse);
+  }
+  green::Scheduler* scheduler = connection_->service()->scheduler();
+  connection_->StartWait();
+  reader_ = scheduler->current();
+  const green::ParkResult result = scheduler->Park();
+  reader_ = nullptr;
+  connection_->EndWait();
+  if (result == green::ParkResult::kCancelled) return absl::CancelledError("the request was cancelled");
+  return absl::OkStatus();
+}
+
+// The framing is broken: no response of the application can help, and what follows cannot be trusted.
+absl::Status HttpExchange::RefuseBody(const protocol::BodyDecoder::Step& step) {
+  if (status_ == 0) {
+    status_ = step.status;
+    connection_->stream()->Append(protocol::SimpleResponse(
+        step.status, step.reason,
+        {.http10 = head_.version == protocol::HttpVersion::kHttp10,
+         .date_line = connection_->service()->DateLine()}));
+  }
+  return Failed(absl::InvalidArgumentError(step.reason));
+}
+
+absl::Status HttpExchange::Usable() const {
+  if (failed_) return absl::UnavailableError("the connection can no longer be used");
+  if (connection_->broken()) return absl::UnavailableError("the client closed the connection");
+  return absl::OkStatus();
+}
+
+absl::Status HttpExchange::Failed(const absl::Status& status) {
+  failed_ = true;
+  return status;
+}
+
+absl::Status HttpExchange::SendHead(const protocol::ResponseEncoder& head, int64_t body_bytes) {
+  absl::Status usable = Usable();
+  if (!usable.ok()) return usable;
+  GREENRING_DCHECK(status_ == 0);
+  status_ = head.status_code();
+  ioloop::Stream* stream = connection_->stream();
+  const size_t room = head.head_bytes_max();
+  const std::string_view date_line = connection_->service()->DateLine();
+  if (room <= ioloop::Stream::kReserveBytesMax) {
+    stream->Commit(head.EncodeHead(ResponseRequestNow(), body_bytes, date_line, stream->Reserve(room), &response_body_));
+    return absl::OkStatus();
+  }
+  std::string text(room, '\0');
+  text.resize(head.EncodeHead(ResponseRequestNow(), body_bytes, date_line, text.data(), &response_body_));
+  stream->Append(text);
+  return absl::OkStatus();
+}
+
+absl::Status HttpExchange::SendComplete(const protocol::ResponseEncoder& head, std::string_view body) {
+  const size_t room = head.head_bytes_max() + body.size();
+  if (room > ioloop::Stream::kReserveBytesMax || !Usable().ok()) {
+    absl::Status sent = SendHead(head, static_cast<int64_t>(body.size()));
+    if (sent.ok() && !body.empty()) sent = SendBody(body);
+    return sent.ok() ? Finish() : sent;
+  }
+  status_ = head.status_code();
+  ioloop::Stream* stream = connection_->stream();
+  char* out = stream->Reserve(room);
+  const size_t head_bytes = head.EncodeHead(ResponseRequestNow(), static_cast<int64_t>(body.size()),
+                                            connection_->service()->DateLine(), out, &response_body_);
+  // With the whole size known the framing is a length, or no body at all.
+  const size_t admitted = response_body_.Admit(body.size());
+  if (admitted > 0) std::memcpy(out + head_bytes, body.data(), admitted);
+  stream->Commit(head_bytes + admitted);
+  response_body_bytes_ = static_cast<int64_t>(admitted);
+  response_body_.Finish();
+  finished_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status HttpExchange::SendBody(std::string_view data) {
+  absl::Status usable = Usable();
+  if (!usable.ok()) return usable;
+  data = data.substr(0, response_body_.Admit(data.size()));
+  if (data.empty()) return absl::OkStatus();
+  response_body_bytes_ += static_cast<int64_t>(data.size());
+  ioloop::Stream* stream = connection_->stream();
+  if (response_body_.chunked()) {
+    char* out = stream->Reserve(protocol::kChunkStartBytesMax);
+    stream->Commit(protocol::EncodeChunkStart(data.size(), out));
+  }
+  absl::Status sent = SendPiece(data);
+  if (!sent.ok()) return Failed(sent);
+  if (response_body_.chunked()) stream->Append(protocol::kChunkEnd);
+  return absl::OkStatus();
+}
+
+absl::Status HttpExchange::SendPiece(std::string_view data) {
+  ioloop::Stream* stream = connection_->stream();
+  absl::Status sent;
+  if (data.size() >= kUncopiedBytesMin) {
+    while (sent.ok() && !data.empty()) {
+      const std::string_view piece = data.substr(0, kUncopiedBytesMax);
+      connection_->StartWait();
+      sent = stream->WriteUncopied(piece);
+      connection_->EndWait();
+      data.remove_prefix(piece.size());
+    }
+    return sent;
+  }
+  stream->Append(data);
+  if (stream->pending_output_bytes() > kPendingOutputBytesMax) {
+    connection_->StartWait();
+    sent = stream->WaitFlushed(kPendingOutputBytesMax / 2);
+    connection_->EndWait();
+  }
+  return sent;
+}
+
+absl::StatusOr<int64_t> HttpExchange::SendFile(int fd, int64_t offset, int64_t size) {
+  absl::Status usable = Usable();
+  if (!usable.ok()) return usable;
+  ioloop::Stream* stream = connection_->stream();
+  int64_t sent_bytes = 0;
+  // In pieces, so that the client's progress is noticed.
+  while (sent_bytes < size) {
+    const size_t piece =
+        response_body_.Admit(static_cast<size_t>(std::min<int64_t>(size - sent_bytes, kUncopiedBytesMax)));
+    if (piece == 0) return size;  // HEAD, or beyond Content-Length: as if sent
+    if (response_body_.chunked()) {
+      stream->Commit(protocol::EncodeChunkStart(piece, stream->Reserve(protocol::kChunkStartBytesMax)));
+    }
+    connection_->StartWait();
+    const absl::StatusOr<size_t> sent = stream->SendFile(fd, offset + sent_bytes, piece);
+    connection_->EndWait();
+    if (!sent.ok()) return Failed(sent.status());
+    sent_bytes += static_cast<int64_t>(*sent);
+    response_body_bytes_ += static_cast<int64_t>(*sent);
+    if (*sent < piece) {  // the file ended early: what the framing has promised cannot be delivered
+      failed_ = true;
+      break;
+    }
+    if (response_body_.chunked()) stream->Append(protocol::kChunkEnd);
+  }
+  return sent_bytes;
+}
+
+absl::Status HttpExchange::Flush() {
+  absl::Status usable = Usable();
+  if (!usable.ok()) return usable;
+  connection_->service()->loop()->SubmitNow();
+  return Usable();
+}
+
+absl::Status HttpExchange::Finish() {
+  absl::Status usable = Usable();
+  if (!usable.ok()) return usable;
+  if (response_body_.chunked()) connection_->stream()->Append(protocol::kLastChunk);
+  response_body_.Finish();
+  finished_ = true;
+  return absl::OkStatus();
+}
+
+void HttpExchange::Abort() { failed_ = true; }
+
+}  // namespace greenring::worker

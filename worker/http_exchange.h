@@ -1,0 +1,112 @@
+// One request and its response on a connection: the Exchange that the Python side works with.
+//
+//   HttpExchange* exchange = service->TakeExchange(connection);
+//   exchange->Append(data);
+//   ParseResult result = exchange->ParseHead(limits);           // until it is complete; then a core:
+//   handler->Handle({exchange->head(), peer, environ}, exchange);
+//
+// Holds what a connection needs while a request is on its way and an idle one does not: the received bytes, the parsed
+// head, the state of both bodies. Pooled by the HttpService; one connection has at most one. Loop's thread only; the
+// Exchange's calls on the core's green thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/intrusive_list.h"
+#include "green/scheduler.h"
+#include "protocol/body_decoder.h"
+#include "protocol/head_scanner.h"
+#include "protocol/http1_parser.h"
+#include "protocol/limits.h"
+#include "protocol/request_head.h"
+#include "protocol/response_body.h"
+#include "protocol/response_encoder.h"
+#include "pyhost/exchange.h"
+#include "worker/input_buffer.h"
+
+namespace greenring::worker {
+
+class Connection;
+
+class HttpExchange final : public ListLink /* in the queue for a core */, public pyhost::Exchange {
+ public:
+  HttpExchange() = default;
+
+  // ---- the connection's side, in the loop's context or on the core ----
+
+  // Starts for `connection`. Whatever an earlier request left is forgotten, but for bytes beyond it if `keep_input`.
+  void Start(Connection* connection, bool keep_input);
+
+  // Bytes from the client: of the head until ParseHead is complete, of the body and of later requests after that.
+  void Append(std::string_view data);
+
+  // Looks at what has arrived of the head. With kComplete the head is valid until the next Start.
+  protocol::ParseResult ParseHead(const protocol::Limits& limits);
+
+  // Bytes that have arrived and belong to the body or to later requests.
+  size_t input_bytes() const { return head_input_.size() + body_input_.size(); }
+
+  // The client is gone, or has finished sending: a core that waits for the body goes on.
+  void WakeReader();
+
+  // Drops what is left of the request's body, as far as it has arrived. kNeedMore: the rest is still to come.
+  enum class Skip : uint8_t { kDone, kNeedMore, kError };
+  Skip SkipBody();
+
+  Connection* connection() const { return connection_; }
+  const protocol::RequestHead& head() const { return head_; }
+  // The response has been given completely; the connection may be reused if keep_alive().
+  bool finished() const { return finished_; }
+  bool keep_alive() const { return response_body_.keep_alive() && !failed_; }
+  // For the access log: 0 when no response was begun.
+  int status() const { return status_; }
+  int64_t response_body_bytes() const { return response_body_bytes_; }
+  // A close must linger: the client may still be sending.
+  bool body_unread() const { return !request_body_.done(); }
+  // The Content-Length account at the end, for the error log.
+  const protocol::ResponseBody& response_body() const { return response_body_; }
+
+  // Gives back unusual amounts of memory before the exchange is kept for reuse.
+  void Shrink();
+
+  // ---- pyhost::Exchange, on the core ----
+  absl::StatusOr<size_t> ReadBody(char* data, size_t size) override;
+  absl::Status SendComplete(const protocol::ResponseEncoder& head, std::string_view body) override;
+  absl::Status SendHead(const protocol::ResponseEncoder& head, int64_t body_bytes) override;
+  absl::Status SendBody(std::string_view data) override;
+  absl::StatusOr<int64_t> SendFile(int fd, int64_t offset, int64_t size) override;
+  absl::Status Flush() override;
+  absl::Status Finish() override;
+  void Abort() override;
+
+ private:
+  protocol::ResponseRequest ResponseRequestNow() const;
+  bool CanSkipBody() const;
+  void ConsumeInput(size_t size);
+  absl::Status WaitForInput();
+  absl::Status RefuseBody(const protocol::BodyDecoder::Step& step);
+  absl::Status SendPiece(std::string_view data);
+  absl::Status Usable() const;
+  absl::Status Failed(const absl::Status& status);
+
+  Connection* connection_ = nullptr;
+  InputBuffer head_input_;  // the head (it stays where it is while the request runs) and what came with it
+  InputBuffer body_input_;  // what came after that
+  protocol::HeadScanner scanner_;
+  protocol::RequestHead head_;
+  protocol::BodyDecoder request_body_;
+  protocol::ResponseBody response_body_;
+  green::GreenThread* reader_ = nullptr;  // the core that waits for input
+  int64_t response_body_bytes_ = 0;
+  int status_ = 0;
+  bool scanning_ = false;       // the head arrives in pieces
+  bool continue_due_ = false;   // the client waits for 100 Continue
+  bool finished_ = false;
+  bool failed_ = false;         // nothing more can be sent on this connection
+};
+
+}  // namespace greenring::worker

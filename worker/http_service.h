@@ -1,0 +1,155 @@
+// Everything about the HTTP connections of one worker: listeners, connections, exchanges, timeouts and the drain.
+//
+//   HttpService service(&loop, &cores, options, &error_log, access_log);
+//   service.AddListener(std::move(listener), environ);
+//   ...
+//   service.Drain();              // OnDrained of the observer follows, when the last connection has closed
+//
+// Loop's thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "green/scheduler.h"
+#include "ioloop/event_loop.h"
+#include "ioloop/listener.h"
+#include "protocol/date_cache.h"
+#include "protocol/limits.h"
+#include "worker/access_log.h"
+#include "worker/connection.h"
+#include "worker/core_pool.h"
+#include "worker/deadline_list.h"
+#include "worker/http_exchange.h"
+#include "worker/log.h"
+
+namespace greenring::pyhost {
+class EnvironTemplate;
+}
+
+namespace greenring::worker {
+
+struct HttpServiceOptions {
+  protocol::Limits limits;
+  int64_t keepalive_timeout_ns = 75 * kNanosecondsPerSecond;  // between two requests
+  int64_t header_timeout_ns = 30 * kNanosecondsPerSecond;     // for one head, from its first byte
+  int64_t io_timeout_ns = 60 * kNanosecondsPerSecond;         // without progress while a core waits for the client
+};
+
+// One listening socket and what its requests are told of it.
+struct HttpListener final : ioloop::Listener::Handler {
+  HttpService* service = nullptr;
+  std::unique_ptr<ioloop::Listener> socket;
+  const pyhost::EnvironTemplate* environ = nullptr;
+
+  void OnAccept(UniqueFd fd) override;
+  void OnStopped() override;
+};
+
+class HttpService {
+ public:
+  class Observer {
+   public:
+    // After Drain: no listener accepts and no connection is left.
+    virtual void OnDrained() = 0;
+
+   protected:
+    ~Observer() = default;
+  };
+
+  // `access_log` may be null.
+  HttpService(ioloop::EventLoop* loop, CorePool* cores, const HttpServiceOptions& options, ErrorLog* error_log,
+              AccessLog* access_log, Observer* observer);
+
+  // No connection is left (checked).
+  ~HttpService();
+
+  HttpService(const HttpService&) = delete;
+  HttpService& operator=(const HttpService&) = delete;
+
+  // Accepts on `socket` from now on. Never parks.
+  void AddListener(std::unique_ptr<ioloop::Listener> socket, const pyhost::EnvironTemplate* environ);
+
+  // Stops accepting, lets every request that has begun to arrive finish, gives idle connections kDrainIdleNs for a
+  // request that is on its way, and closes them. Idempotent. Never parks.
+  void Drain();
+
+  // Ends every connection now. Returns how many requests were lost. Never parks.
+  size_t AbortAll();
+
+  bool draining() const { return draining_; }
+  size_t connection_count() const { return connections_.size(); }
+
+  // ---- for connections and exchanges ----
+
+  ioloop::EventLoop* loop() const { return loop_; }
+  green::Scheduler* scheduler() const { return loop_->scheduler(); }
+  CorePool* cores() const { return cores_; }
+  const protocol::Limits& limits() const { return options_.limits; }
+  std::string_view DateLine();
+
+  // The connection owns what it takes until it gives it back.
+  HttpExchange* TakeExchange(Connection* connection);
+  void GiveExchange(HttpExchange* exchange);
+  void Delete(Connection* connection);
+
+  // Each starts the wait that the name says, and ends the one that `connection` was in.
+  void WaitForRequest(Connection* connection);
+  void WaitForHead(Connection* connection);
+  void WaitForClient(Connection* connection);
+
+  void LogServed(Connection* connection, const HttpExchange& exchange);
+  void LogRefused(Connection* connection, const protocol::RequestHead& head, int status, std::string_view reason);
+  void LogTimeout(Connection* connection);
+
+  // Idle connections are given so long, when draining, for a request that is on its way already.
+  static constexpr int64_t kDrainIdleNs = 500 * kNanosecondsPerMillisecond;
+
+  // Timeouts are noticed this late at most: time is read once a tick, not with each request.
+  static constexpr int64_t kTickNs = 250 * kNanosecondsPerMillisecond;
+
+ private:
+  friend struct HttpListener;
+
+  struct Tick : green::Timer {
+    explicit Tick(HttpService* service);
+    HttpService* const service;
+  };
+
+  void Accept(const HttpListener* listener, UniqueFd fd);
+  void OnTick();
+  void StartTicking();
+  void MaybeDrained();
+  void LogAccess(Connection* connection, const protocol::RequestHead& head, int status, int64_t body_bytes);
+  int64_t DeadlineAfter(int64_t duration_ns) const { return tick_now_ns_ + duration_ns; }
+
+  ioloop::EventLoop* const loop_;
+  CorePool* const cores_;
+  const HttpServiceOptions options_;
+  ErrorLog* const error_log_;
+  AccessLog* const access_log_;
+  Observer* const observer_;
+
+  std::vector<std::unique_ptr<HttpListener>> listeners_;
+  size_t listening_count_ = 0;
+  std::vector<Connection*> connections_;  // each knows its place
+
+  std::vector<std::unique_ptr<HttpExchange>> free_exchanges_;  // last in, first out
+
+  DeadlineList<Connection> waiting_for_request_;
+  DeadlineList<Connection> waiting_for_head_;
+  DeadlineList<Connection> waiting_for_client_;
+  Tick tick_{this};
+  int64_t tick_now_ns_ = 0;  // the time of the last tick
+
+  protocol::DateCache dates_;
+  bool draining_ = false;
+  bool drained_ = false;
+};
+
+}  // namespace greenring::worker

@@ -1,0 +1,46 @@
+#include "worker/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/errno_status.h"
+
+namespace greenring::worker {
+
+absl::StatusOr<std::unique_ptr<LogFile>> LogFile::Open(const std::string& path, int standard_fd) {
+  if (path == "-") return std::unique_ptr<LogFile>(new LogFile(UniqueFd(), standard_fd));
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!fd.valid()) return ErrnoToStatus(errno, absl::StrCat("cannot open the log ", path));
+  const int number = fd.get();
+  return std::unique_ptr<LogFile>(new LogFile(std::move(fd), number));
+}
+
+void LogFile::Write(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(fd_, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+void ErrorLog::Message(std::string_view message) {
+  const time_t now_s = time(nullptr);
+  tm local;
+  localtime_r(&now_s, &local);
+  char stamp[48];
+  const size_t length = strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &local);
+  std::string line(stamp, length);
+  line += " [" + std::to_string(getpid()) + "] ";
+  line += message;
+  line += '\n';
+  file_->Write(line);
+}
+
+}  // namespace greenring::worker

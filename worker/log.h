@@ -1,0 +1,50 @@
+// The worker's logs: files that are appended to, or the standard streams.
+//
+//   absl::StatusOr<std::unique_ptr<LogFile>> file = LogFile::Open("/var/log/shop.log");    // or "-"
+//   ErrorLog errors(file->get());
+//   errors.Message("client 127.0.0.1 timed out");          // "2026-01-31 12:00:00 [4711] client 127.0.0.1 timed out"
+//
+// Every message is one write(2), so messages of several threads and processes do not mix. Thread-safe. Never parks (a
+// write to a slow disk or a full pipe blocks the OS thread).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+#include "pyhost/error_log.h"
+
+namespace greenring::worker {
+
+class LogFile {
+ public:
+  // Opens for appending, made if it is not there; "-" is the descriptor `standard_fd`.
+  static absl::StatusOr<std::unique_ptr<LogFile>> Open(const std::string& path, int standard_fd);
+
+  LogFile(const LogFile&) = delete;
+  LogFile& operator=(const LogFile&) = delete;
+
+  // Writes all of `text`; what cannot be written is lost.
+  void Write(std::string_view text);
+
+ private:
+  LogFile(UniqueFd owned, int fd) : owned_(std::move(owned)), fd_(fd) {}
+
+  const UniqueFd owned_;
+  const int fd_;
+};
+
+class ErrorLog final : public pyhost::ErrorLog {
+ public:
+  explicit ErrorLog(LogFile* file) : file_(file) {}
+
+  void Message(std::string_view message) override;
+  void ApplicationText(std::string_view text) override { file_->Write(text); }
+
+ private:
+  LogFile* const file_;
+};
+
+}  // namespace greenring::worker

@@ -1,0 +1,46 @@
+// What one worker is told to do: the command line's meaning, in the units of the code.
+//
+//   WorkerOptions options;
+//   options.application = "shop.wsgi:app";
+//   options.http_addresses = {"127.0.0.1:8080"};
+//   return RunWorker(options);
+//
+// Plain data.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "green/context.h"
+#include "green/stack_slab.h"
+#include "worker/core_pool.h"
+#include "worker/http_service.h"
+
+namespace greenring::worker {
+
+// A core's stack and Python state cost memory only once used; beyond this the mappings of old kernels run out.
+inline constexpr size_t kAsyncCoresMax = 100'000;
+
+struct WorkerOptions {
+  std::string application;             // see pyhost/application.h for its forms
+  std::string working_directory;       // empty: the current one
+  std::vector<std::string> python_path;
+  std::string virtualenv;
+
+  std::vector<std::string> http_addresses = {"127.0.0.1:8080"};  // "host:port" or "unix:/path"
+  int listen_backlog = 4096;
+
+  green::Engine engine = green::Engine::kUcontext;
+  size_t stack_size_bytes = green::kDefaultStackSizeBytes;
+  CorePoolOptions cores;
+  HttpServiceOptions http;
+
+  std::string access_log;        // a path, "-" for stdout, empty for none
+  std::string error_log = "-";   // a path, or "-" for stderr
+  int64_t drain_timeout_ns = 30 * kNanosecondsPerSecond;
+};
+
+}  // namespace greenring::worker

@@ -1,0 +1,188 @@
+#include "worker/worker.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "green/scheduler.h"
+#include "green/stack_overflow.h"
+#include "ioloop/event_loop.h"
+#include "ioloop/listener.h"
+#include "ioloop/uring.h"
+#include "pyhost/application.h"
+#include "pyhost/gil.h"
+#include "pyhost/interpreter.h"
+#include "pyhost/wsgi_handler.h"
+#include "worker/access_log.h"
+#include "worker/connection.h"
+#include "worker/core_pool.h"
+#include "worker/http_service.h"
+#include "worker/log.h"
+#include "worker/shutdown_signal.h"
+
+namespace greenring::worker {
+namespace {
+
+// What is said to whoever started the server, apart from the error log.
+void Say(const std::string& text) { std::fprintf(stderr, "greenring: %s\n", text.c_str()); }
+
+pyhost::ListenerInfo InfoOf(const ioloop::Listener& listener) {
+  if (listener.port() == 0) return {.server_name = "localhost", .server_port = "80"};
+  std::string host = listener.address().substr(0, listener.address().rfind(':'));
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  return {.server_name = host, .server_port = std::to_string(listener.port())};
+}
+
+// Serves with everything that was set up; destroyed in the reverse order of its making.
+class Worker final : private CorePool::Runner, private HttpService::Observer {
+ public:
+  Worker(const WorkerOptions& options, ioloop::Ring* ring, pyhost::WsgiHandler* handler, ErrorLog* error_log,
+         AccessLog* access_log)
+      : options_(options),
+        handler_(handler),
+        error_log_(error_log),
+        scheduler_({.engine = options.engine, .stack_size_bytes = options.stack_size_bytes}),
+        loop_(ring, &scheduler_),
+        cores_(&scheduler_, options.cores, this),
+        service_(&loop_, &cores_, options.http, error_log, access_log, this) {
+    scheduler_.SetSwitchHook(&switch_hook_);
+  }
+
+  ~Worker() { scheduler_.RemoveTimer(&patience_); }
+
+  // Without the GIL. Returns when everything has ended, or when the drain has taken too long.
+  void Serve(std::vector<std::unique_ptr<ioloop::Listener>> listeners,
+             const std::vector<const pyhost::EnvironTemplate*>& environs, ShutdownSignal* shutdown_signal) {
+    for (size_t i = 0; i < listeners.size(); ++i) service_.AddListener(std::move(listeners[i]), environs[i]);
+    shutdown_signal->Watch([this](int signal_number) { Drain(signal_number); });
+    scheduler_.Run(&loop_);
+    if (cores_.live_count() > 0) {
+      error_log_->Message(absl::StrCat(cores_.live_count(), " requests did not end after the drain; exiting without them"));
+      std::fflush(nullptr);
+      _exit(0);  // their frames still refer to everything here
+    }
+  }
+
+ private:
+  struct Patience : green::Timer {
+    explicit Patience(Worker* worker)
+        : Timer([](Timer* timer) { static_cast<Patience*>(timer)->worker->OnPatienceEnded(); }), worker(worker) {}
+    Worker* const worker;
+  };
+
+  // How long cores have to unwind after their connections were taken from them.
+  static constexpr int64_t kUnwindNs = 2 * kNanosecondsPerSecond;
+
+  void RunCore(CorePool* pool) override {
+    pyhost::ScopedPythonThread python;
+    while (HttpExchange* exchange = pool->Next()) {
+      Connection* connection = exchange->connection();
+      handler_->Handle({exchange->head(), connection->peer(), *connection->listener()->environ}, exchange);
+      connection->OnServed();
+    }
+  }
+
+  void Drain(int signal_number) {
+    error_log_->Message(absl::StrCat("signal ", signal_number, ": draining"));
+    scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + options_.drain_timeout_ns);
+    service_.Drain();
+  }
+
+  void OnPatienceEnded() {
+    if (unwinding_) {
+      scheduler_.Stop();
+      return;
+    }
+    unwinding_ = true;
+    const size_t lost = service_.AbortAll();
+    if (lost > 0) error_log_->Message(absl::StrCat("the drain timed out: ", lost, " requests were cut short"));
+    scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + kUnwindNs);
+  }
+
+  void OnDrained() override { cores_.Stop(); }
+  void OnCoresEnded() override { scheduler_.Stop(); }
+
+  const WorkerOptions& options_;
+  pyhost::WsgiHandler* const handler_;
+  ErrorLog* const error_log_;
+  pyhost::PythonSwitchHook switch_hook_;
+  green::Scheduler scheduler_;
+  ioloop::EventLoop loop_;
+  CorePool cores_;
+  HttpService service_;
+  Patience patience_{this};
+  bool unwinding_ = false;
+};
+
+absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(const WorkerOptions& options) {
+  std::vector<std::unique_ptr<ioloop::Listener>> listeners;
+  for (const std::string& address : options.http_addresses) {
+    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener =
+        ioloop::Listener::Open(address, {.backlog = options.listen_backlog});
+    if (!listener.ok()) return listener.status();
+    listeners.push_back(*std::move(listener));
+  }
+  return listeners;
+}
+
+}  // namespace
+
+absl::Status RunWorker(const WorkerOptions& options) {
+  green::InstallStackOverflowHandler();
+  green::StackOverflowSignalStack signal_stack;
+
+  absl::StatusOr<std::unique_ptr<LogFile>> error_file = LogFile::Open(options.error_log, STDERR_FILENO);
+  if (!error_file.ok()) return error_file.status();
+  ErrorLog error_log(error_file->get());
+  std::unique_ptr<LogFile> access_file;
+  std::unique_ptr<AccessLog> access_log;
+  if (!options.access_log.empty()) {
+    absl::StatusOr<std::unique_ptr<LogFile>> opened = LogFile::Open(options.access_log, STDOUT_FILENO);
+    if (!opened.ok()) return opened.status();
+    access_file = *std::move(opened);
+    access_log = std::make_unique<AccessLog>(access_file.get());
+  }
+
+  absl::StatusOr<std::unique_ptr<ioloop::Uring>> ring = ioloop::Uring::Create({});
+  if (!ring.ok()) return ring.status();
+  // Bound before the import, which may be slow: an address in use is told at once, and early clients wait.
+  absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> listeners = OpenListeners(options);
+  if (!listeners.ok()) return listeners.status();
+  ShutdownSignal shutdown_signal(ring->get());
+
+  absl::StatusOr<std::unique_ptr<pyhost::Interpreter>> interpreter = pyhost::Interpreter::Start(
+      {.working_directory = options.working_directory,
+       .python_path = options.python_path,
+       .virtualenv = options.virtualenv});
+  if (!interpreter.ok()) return interpreter.status();
+  absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);
+  if (!application.ok()) return application.status();
+
+  pyhost::WsgiHandler handler(*std::move(application), {}, &error_log);
+  std::vector<const pyhost::EnvironTemplate*> environs;
+  std::vector<std::string> addresses;
+  for (const auto& listener : *listeners) {
+    environs.push_back(handler.AddListener(InfoOf(*listener)));
+    addresses.push_back(listener->port() == 0 ? listener->address() : absl::StrCat("http://", listener->address()));
+  }
+
+  Worker worker(options, ring->get(), &handler, &error_log, access_log.get());
+  Say(absl::StrCat("serving ", options.application, " with engine ", std::string(green::EngineName(options.engine)), ", ",
+                   options.cores.cores_max, " async cores of ", options.stack_size_bytes / 1024, " KiB stack, ",
+                   (*ring)->Describe()));
+  for (const std::string& address : addresses) Say(absl::StrCat("listening on ", address));
+  Say("ready");
+  {
+    pyhost::ScopedGilRelease release;
+    worker.Serve(*std::move(listeners), environs, &shutdown_signal);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace greenring::worker
