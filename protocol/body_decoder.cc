@@ -25,9 +25,9 @@ constexpr uint64_t HashName(std::string_view name) {
 
 // Fields that frame, route, authenticate or describe the message: RFC 9110 section 6.5.1 forbids them in trailers.
 constexpr uint64_t kForbiddenTrailers[] = {
-    HashName("authorization"), HashName("connection"), HashName("content-encoding"), HashName("content-length"),
-    HashName("content-range"), HashName("content-type"), HashName("cookie"),          HashName("expect"),
-    HashName("host"),          HashName("te"),           HashName("trailer"),         HashName("transfer-encoding"),
+    HashName("authorization"), HashName("connection"),   HashName("content-encoding"), HashName("content-length"),
+    HashName("content-range"), HashName("content-type"), HashName("cookie"),           HashName("expect"),
+    HashName("host"),          HashName("te"),           HashName("trailer"),          HashName("transfer-encoding"),
 };
 
 }  // namespace

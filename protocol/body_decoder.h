@@ -10,8 +10,8 @@
 //   }                                                   // what is left in `received` is the next request
 //
 // Strict by RFC 9112 section 7.1: hex digits only, exact CRLFs, extensions by the grammar and within a limit, trailers
-// by the header rules. Extensions and trailers are checked and forgotten. Owns nothing, allocates nothing. One thread at
-// a time. Never parks.
+// by the header rules. Extensions and trailers are checked and forgotten. Owns nothing, allocates nothing. One thread
+// at a time. Never parks.
 #pragma once
 
 #include <cstddef>
@@ -100,12 +100,12 @@ class BodyDecoder {
   bool EndTrailerName();
 
   const Limits* limits_ = nullptr;
-  const char* reason_ = nullptr;     // with kError
-  int64_t remaining_bytes_ = 0;      // of the body (kLengthData) or of the chunk
-  int64_t body_bytes_ = 0;           // of all chunks so far, the current one included
-  uint64_t trailer_name_hash_ = 0;   // of the name so far, in lower case
-  uint32_t section_bytes_ = 0;       // of this chunk's extensions, or of the trailer section
-  uint16_t status_ = 0;              // with kError
+  const char* reason_ = nullptr;    // with kError
+  int64_t remaining_bytes_ = 0;     // of the body (kLengthData) or of the chunk
+  int64_t body_bytes_ = 0;          // of all chunks so far, the current one included
+  uint64_t trailer_name_hash_ = 0;  // of the name so far, in lower case
+  uint32_t section_bytes_ = 0;      // of this chunk's extensions, or of the trailer section
+  uint16_t status_ = 0;             // with kError
   uint16_t trailer_count_ = 0;
   uint8_t size_digit_count_ = 0;
   Phase phase_ = Phase::kDone;

@@ -1,6 +1,6 @@
-// Properties of the body decoder on any bytes: however they are split, they give the same data and the same verdict, and
-// no byte after the body is consumed. A request in the input lends its framing to what follows it; other input is read as
-// a chunked body.
+// Properties of the body decoder on any bytes: however they are split, they give the same data and the same verdict,
+// and no byte after the body is consumed. A request in the input lends its framing to what follows it; other input is
+// read as a chunked body.
 #include <cstdint>
 #include <memory>
 #include <string>

@@ -28,9 +28,7 @@ enum ByteClass : uint8_t {
 
 namespace bytes_internal {
 
-constexpr bool IsAlnum(int c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+constexpr bool IsAlnum(int c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 constexpr std::array<uint8_t, 256> MakeClasses() {
   constexpr std::string_view kTokenMarks = "!#$%&'*+-.^_`|~";
@@ -40,7 +38,8 @@ constexpr std::array<uint8_t, 256> MakeClasses() {
     uint8_t bits = 0;
     const bool alnum = IsAlnum(c);
     if (alnum || (c != 0 && c < 0x80 && kTokenMarks.find(static_cast<char>(c)) != kTokenMarks.npos)) bits |= kToken;
-    if (alnum || (c != 0 && c < 0x80 && kRegNameMarks.find(static_cast<char>(c)) != kRegNameMarks.npos)) bits |= kRegName;
+    if (alnum || (c != 0 && c < 0x80 && kRegNameMarks.find(static_cast<char>(c)) != kRegNameMarks.npos))
+      bits |= kRegName;
     if (c > 0x20 && c < 0x7f && c != '#') bits |= c == '?' ? kTarget : kTarget | kPath;
     if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')) bits |= kHex;
     if (c == '_') bits |= kUnderscore;
@@ -75,7 +74,8 @@ template <typename Word>
 inline Word Load(const char* p) {
   Word word;
   std::memcpy(&word, p, sizeof(word));
-  if constexpr (std::endian::native == std::endian::big) word = sizeof(Word) == 8 ? __builtin_bswap64(word) : __builtin_bswap32(word);
+  if constexpr (std::endian::native == std::endian::big)
+    word = sizeof(Word) == 8 ? __builtin_bswap64(word) : __builtin_bswap32(word);
   return word;
 }
 
@@ -113,10 +113,12 @@ inline bool HasControl(std::string_view text) {
   if (size >= 8) {
     for (size_t i = 0; i + 8 < size; i += 8) hits |= bytes_internal::ControlBits(Load<uint64_t>(p + i));
     hits |= bytes_internal::ControlBits(Load<uint64_t>(p + size - 8));
-    if (hits == 0) [[likely]] return false;
+    if (hits == 0) [[likely]]
+      return false;
   } else if (size >= 4) {
     hits = bytes_internal::ControlBits(uint64_t{Load<uint32_t>(p)} << 32 | Load<uint32_t>(p + size - 4));
-    if (hits == 0) [[likely]] return false;
+    if (hits == 0) [[likely]]
+      return false;
   }
   return FindControl(p, p + size) != p + size;  // a short text, a control byte, or a HTAB
 }
@@ -138,8 +140,8 @@ inline bool EqualsIgnoreCase(std::string_view text, std::string_view lower) {
   return true;
 }
 
-// The same for a token (it holds no byte that `| 0x20` would turn into a letter or '-' but their own capitals) against a
-// constant of 4 bytes or more: a few comparisons of whole words once the compiler has seen `lower`.
+// The same for a token (it holds no byte that `| 0x20` would turn into a letter or '-' but their own capitals) against
+// a constant of 4 bytes or more: a few comparisons of whole words once the compiler has seen `lower`.
 [[gnu::always_inline]] inline bool TokenEqualsIgnoreCase(std::string_view token, std::string_view lower) {
   if (token.size() != lower.size()) return false;
   const auto equal_at = [&](auto ones, size_t offset) {
@@ -166,7 +168,6 @@ inline std::string_view StripBlanks(std::string_view text) {
   while (!text.empty() && IsBlank(text.back())) text.remove_suffix(1);
   return text;
 }
-
 
 // The number that `text` spells in decimal digits and nothing else; -1 when it is no such number, is empty or has more
 // than kContentLengthDigitsMax digits.

@@ -17,9 +17,9 @@ void DateCache::Format(int64_t unix_s) {
   std::tm utc;
   GREENRING_CHECK(gmtime_r(&seconds, &utc) != nullptr && utc.tm_year >= -1900 && utc.tm_year < 10000 - 1900);
   char text[sizeof(line_) + 1];
-  const int size = std::snprintf(text, sizeof(text), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", kDays[utc.tm_wday],
-                                 utc.tm_mday, kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min,
-                                 utc.tm_sec);
+  const int size =
+      std::snprintf(text, sizeof(text), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", kDays[utc.tm_wday],
+                    utc.tm_mday, kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
   GREENRING_CHECK(size == sizeof(line_));
   std::memcpy(line_, text, sizeof(line_));
   formatted_s_ = unix_s;

@@ -16,11 +16,11 @@ ParseResult HeadScanner::Scan(std::string_view bytes, const Limits& limits) {
     if (line_count_ == 0 && line_bytes > limits.request_line_bytes_max) {
       return ParseResult::Error(414, "request line too long");
     }
-    if (line_count_ > 0 && line_bytes > limits.header_field_bytes_max) {
-      return ParseResult::Error(431, "header line too long");
-    }
     if (line_bytes > 0 && line_count_ > limits.header_count_max) {
       return ParseResult::Error(431, "too many header lines");
+    }
+    if (line_count_ > 0 && line_bytes > limits.header_field_bytes_max) {
+      return ParseResult::Error(431, "header line too long");
     }
     if (end - p < 2 && (p == end || *p == '\r')) {
       if (bytes.size() > limits.head_bytes_max) return ParseResult::Error(431, "request head too large");

@@ -5,8 +5,8 @@
 //   ParseResult result = scanner.Scan(received, limits);       // looks only at what is new
 //   if (result.kind == ParseResult::Kind::kComplete) result = ParseRequestHead(received, limits, &head);
 //
-// It remembers how far it looked, so that a client that sends byte by byte costs O(n) in total. It refuses early what no
-// further byte can repair: a bare CR or LF, a NUL, a limit. The rest is ParseRequestHead's to judge, which never
+// It remembers how far it looked, so that a client that sends byte by byte costs O(n) in total. It refuses early what
+// no further byte can repair: a bare CR or LF, a NUL, a limit. The rest is ParseRequestHead's to judge, which never
 // accepts a head that the scanner refuses. One thread at a time. Never parks.
 #pragma once
 

@@ -116,9 +116,11 @@ class HeadParser {
     return "invalid byte in the request target";
   }
 
-  // Which of the four forms of RFC 9112 section 3.2 the target has. After the version: HTTP/2's preface is no bad target.
+  // Which of the four forms of RFC 9112 section 3.2 the target has. After the version: HTTP/2's preface is no bad
+  // target.
   bool CheckTarget() {
-    if (head_->method == "CONNECT") [[unlikely]] return Fail(501, "CONNECT is not supported");
+    if (head_->method == "CONNECT") [[unlikely]]
+      return Fail(501, "CONNECT is not supported");
     if (!head_->path.empty() && head_->path.front() == '/') return true;
     if (head_->target == "*") return head_->method == "OPTIONS" || Fail(400, "target '*' without OPTIONS");
     return SplitAbsoluteTarget();
@@ -315,7 +317,7 @@ class HeadParser {
   }
 
   const char* const begin_;
-  const char* const end_;          // of what is looked at: the bytes, but no more than a head may have
+  const char* const end_;           // of what is looked at: the bytes, but no more than a head may have
   const char* line_end_ = nullptr;  // end_, or where the line being read would be too long
   const char* p_;
   const bool cut_;  // there are bytes behind end_

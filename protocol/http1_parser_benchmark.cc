@@ -1,8 +1,6 @@
 // What a request head costs: this parser against Boost.Beast's under the same policy. docs/PARSER.md has the numbers.
 //
 //   bazel run //protocol:http1_parser_benchmark
-#include "protocol/http1_parser.h"
-
 #include <benchmark/benchmark.h>
 
 #include <boost/beast/http/basic_parser.hpp>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "protocol/http1_parser.h"
 
 namespace greenring::protocol {
 namespace {
@@ -47,7 +46,8 @@ void BM_Greenring(benchmark::State& state, std::string_view bytes) {
 BENCHMARK_CAPTURE(BM_Greenring, wrk, kWrk);
 BENCHMARK_CAPTURE(BM_Greenring, browser, kBrowser);
 
-// A head whose last byte is still missing, byte-at-a-time cost included: each iteration feeds all of it in single bytes.
+// A head whose last byte is still missing, byte-at-a-time cost included: each iteration feeds all of it in single
+// bytes.
 void BM_HeadScannerByteAtATime(benchmark::State& state) {
   const Limits limits;
   for (auto _ : state) {
@@ -60,8 +60,8 @@ void BM_HeadScannerByteAtATime(benchmark::State& state) {
 }
 BENCHMARK(BM_HeadScannerByteAtATime);
 
-// Beast's grammar with views into the input, and on top of it what Beast leaves to its caller. Targets and hosts are not
-// even checked: the library alone is what is measured.
+// Beast's grammar with views into the input, and on top of it what Beast leaves to its caller. Targets and hosts are
+// not even checked: the library alone is what is measured.
 class BeastParser : public boost::beast::http::basic_parser<true> {
  public:
   std::string_view method, target;

@@ -11,8 +11,8 @@
 
 namespace greenring::protocol {
 
-// WSGI maps '-' and '_' in a header's name to the same environ key, so `X_Real_IP` could pass for the `X-Real-IP` that a
-// proxy in front set. What to do with a name that holds '_':
+// WSGI maps '-' and '_' in a header's name to the same environ key, so `X_Real_IP` could pass for the `X-Real-IP` that
+// a proxy in front set. What to do with a name that holds '_':
 enum class UnderscoreNames : uint8_t {
   kDrop,    // leave the header out, silently, as nginx does
   kRefuse,  // 400
@@ -53,7 +53,8 @@ struct Limits {
   UnderscoreNames underscore_names = UnderscoreNames::kDrop;
 };
 
-// RFC 9112 section 2.2 asks to ignore at least one empty line before a request line; old browsers sent one after a POST.
+// RFC 9112 section 2.2 asks to ignore at least one empty line before a request line; old browsers sent one after a
+// POST.
 inline constexpr uint32_t kLeadingCrlfCountMax = 1;
 
 // Digits of a Content-Length: 10^18 - 1 bytes, and no int64_t can overflow.

@@ -11,9 +11,9 @@
 namespace greenring::protocol {
 
 // Writes `in` to `out` with each %XX replaced by its byte, and returns how many bytes were written (never more than
-// in.size()). `out` may be in.data() itself. An escape without two hex digits stays as it is, and '+' stays '+': that is
-// urllib.parse.unquote_to_bytes, which wsgiref, gunicorn and waitress use. %00 becomes a NUL and %2F a slash: PATH_INFO
-// cannot tell them apart, an application that must uses the raw target. Thread-safe. Never parks.
+// in.size()). `out` may be in.data() itself. An escape without two hex digits stays as it is, and '+' stays '+': that
+// is urllib.parse.unquote_to_bytes, which wsgiref, gunicorn and waitress use. %00 becomes a NUL and %2F a slash:
+// PATH_INFO cannot tell them apart, an application that must uses the raw target. Thread-safe. Never parks.
 size_t PercentDecode(std::string_view in, char* out);
 
 }  // namespace greenring::protocol

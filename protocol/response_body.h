@@ -67,7 +67,7 @@ inline constexpr size_t kChunkStartBytesMax = 18;
 // Writes the size line of a chunk of `size` > 0 bytes; returns its length. Thread-safe. Never parks.
 size_t EncodeChunkStart(size_t size, char* out);
 
-inline constexpr std::string_view kChunkEnd = "\r\n";       // after a chunk's bytes
+inline constexpr std::string_view kChunkEnd = "\r\n";        // after a chunk's bytes
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";  // after the last chunk; no trailers
 
 }  // namespace greenring::protocol

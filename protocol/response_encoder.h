@@ -7,8 +7,8 @@
 //   size_t size = encoder.EncodeHead(request, /*body_bytes=*/12, dates.Line(now_s), out, &body);
 //
 // Each header is checked once, when it is added (PEP 3333 wants errors raised by start_response), and its bytes are
-// copied then: the application's objects need not outlive the call. No CR, LF or NUL ever gets through, so no header can
-// split the response. Keep one encoder per core; Clear keeps its memory. One thread at a time. Never parks.
+// copied then: the application's objects need not outlive the call. No CR, LF or NUL ever gets through, so no header
+// can split the response. Keep one encoder per core; Clear keeps its memory. One thread at a time. Never parks.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +35,8 @@ class ResponseEncoder {
   void Clear();
 
   // "200 OK": three digits (200 to 999), a space, a reason without control bytes. Replaces the status and drops the
-  // headers of an earlier call (start_response with exc_info). Returns nullptr, or the reason for refusing (static text).
+  // headers of an earlier call (start_response with exc_info). Returns nullptr, or the reason for refusing (static
+  // text).
   const char* SetStatus(std::string_view status);
 
   // Precondition: SetStatus succeeded. Returns nullptr, or the reason for refusing: a name that is no token, a control

@@ -1,11 +1,10 @@
 // What a response head costs, from start_response's arguments to wire bytes.
 //
 //   bazel run //protocol:response_encoder_benchmark
-#include "protocol/response_encoder.h"
-
 #include <benchmark/benchmark.h>
 
 #include "base/check.h"
+#include "protocol/response_encoder.h"
 
 namespace greenring::protocol {
 namespace {

@@ -12,10 +12,10 @@
 namespace greenring::protocol {
 
 struct SimpleResponseOptions {
-  bool keep_alive = false;         // false adds `Connection: close`
-  bool http10 = false;             // the client speaks 1.0: keep_alive must then be said
-  bool is_head = false;            // the method was HEAD: the body is left out
-  int retry_after_s = -1;          // >= 0 adds `Retry-After`
+  bool keep_alive = false;          // false adds `Connection: close`
+  bool http10 = false;              // the client speaks 1.0: keep_alive must then be said
+  bool is_head = false;             // the method was HEAD: the body is left out
+  int retry_after_s = -1;           // >= 0 adds `Retry-After`
   std::string_view date_line = {};  // DateCache::Line, or nothing
 };
 
