@@ -245,7 +245,9 @@ void Scheduler::DrainRemote() {
   GreenThread* thread = remote_head_.exchange(nullptr, std::memory_order_seq_cst);
   while (thread != nullptr) {
     GreenThread* next = thread->remote_next_;
-    thread->remote_queued_.store(false, std::memory_order_release);
+    // A read and a write in one: an UnparkRemote that finds it still true has relied on this Unpark, and what its caller
+    // wrote before must be seen by the green thread.
+    thread->remote_queued_.exchange(false, std::memory_order_acq_rel);
     ++stats_.remote_unparks;
     Unpark(thread);
     thread = next;
