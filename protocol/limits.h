@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 namespace greenring::protocol {
 
@@ -46,15 +47,16 @@ struct Limits {
   // client could make us read for ever without sending data.
   uint32_t chunk_extension_bytes_max = 256;
 
-  // The trailer section (read and forgotten): lines, and bytes with their CRLFs. Exceeding either is 431.
+  // The trailer section (read and forgotten): lines, and bytes with their CRLFs, enough for a longest line. Checksums
+  // and signatures are what it carries. Exceeding either is 431.
   uint32_t trailer_count_max = 32;
-  uint32_t trailer_bytes_max = 8190;
+  uint32_t trailer_bytes_max = 8192;
 
   UnderscoreNames underscore_names = UnderscoreNames::kDrop;
 };
 
-// RFC 9112 section 2.2 asks to ignore at least one empty line before a request line; old browsers sent one after a
-// POST.
+// RFC 9112 section 2.2: a server should ignore at least one empty line before a request line. Old browsers sent one
+// after a POST.
 inline constexpr uint32_t kLeadingCrlfCountMax = 1;
 
 // Digits of a Content-Length: 10^18 - 1 bytes, and no int64_t can overflow.
@@ -68,10 +70,10 @@ inline constexpr Limits kDefaults;
 static_assert(kDefaults.method_bytes_max < kDefaults.request_line_bytes_max);
 static_assert(kDefaults.request_line_bytes_max + kDefaults.header_field_bytes_max + 8 <= kDefaults.head_bytes_max,
               "a longest request line and a longest header must fit one head");
-static_assert(kDefaults.trailer_bytes_max >= kDefaults.header_field_bytes_max,
+static_assert(kDefaults.trailer_bytes_max >= kDefaults.header_field_bytes_max + 2,
               "a field that may stand in the head may stand in the trailer section");
 static_assert(kDefaults.trailer_count_max <= kDefaults.header_count_max);
-static_assert(int64_t{1'000'000'000'000'000'000} - 1 <= INT64_MAX && kContentLengthDigitsMax == 18);
+static_assert(kContentLengthDigitsMax == std::numeric_limits<int64_t>::digits10);
 static_assert(kChunkSizeDigitsMax * 4 < 63);
 }  // namespace limits_internal
 
