@@ -32,12 +32,12 @@ class ServerCase(unittest.TestCase):
     app = None
     flags = ()
     engine = "ucontext"
-    env = None
+    usual = ()  # patterns of lines that the tests of this class make the server log
     server = None
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(cls.app, *cls.flags, engine=cls.engine, env=cls.env).start()
+        cls.server = Server(cls.app, *cls.flags, engine=cls.engine, usual=cls.usual).start()
         cls.addClassCleanup(lambda: cls.server.process.poll() is None and cls.server.kill())
         with cls.server.connect() as connection:  # what is opened once, at the first request, is no leak
             connection.get("/")

@@ -79,24 +79,28 @@ class Log:
                     raise AssertionError(f"no line matches {pattern!r}; stderr was:\n" + self.text())
                 self._changed.wait(left)
 
-    def unexpected(self):
-        """Lines nobody expected, once the stream has ended. What the server says of its own accord is no error."""
+    def unexpected(self, usual):
+        """Lines that nobody expected and that match none of the patterns `usual`, once the stream has ended."""
         self._thread.join(DEADLINE_S)
         with self._changed:
-            return [line for line in self.lines[self._expected:] if not re.match(r"greenring: (?!error)", line)]
+            return [line for line in self.lines[self._expected:] if not any(re.search(one, line) for one in usual)]
 
     def text(self):
         return "\n".join(self.lines)
 
 
 class Server:
-    """One server process. `listeners` holds (host, port) or a path, in the order of the --http flags."""
+    """One server process. `listeners` holds (host, port) or a path, in the order of the --http flags.
 
-    def __init__(self, app, *flags, engine="ucontext", http=("127.0.0.1:0",), chdir=APPS, env=None):
+    `usual` are patterns of lines that may stand on stderr as often as they like.
+    """
+
+    def __init__(self, app, *flags, engine="ucontext", http=("127.0.0.1:0",), chdir=APPS, env=None, usual=()):
         self.command = [server_binary(), f"--app={app}", f"--engine={engine}", f"--chdir={chdir}"]
         self.command += [f"--http={address}" for address in http]
         self.command += flags
         self.listeners = []
+        self._usual = (r"\] signal \d+: draining$", *usual)
         self._env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
         self._stdout = tempfile.TemporaryFile()
         self.process = None
@@ -142,7 +146,7 @@ class Server:
         if self.process.poll() is None:
             self.terminate()
         code = self.wait()
-        unexpected = self.log.unexpected()
+        unexpected = self.log.unexpected(self._usual)
         if code != 0:
             raise AssertionError(f"exit code {code}; stderr was:\n" + self.log.text())
         if unexpected:

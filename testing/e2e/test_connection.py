@@ -100,6 +100,8 @@ class IdleTimeouts(ConnectionCase):
 
 @on_each_engine
 class Pipelining(ConnectionCase):
+    usual = ("refused a request with 4",)
+
     def test_a_hundred_requests_in_one_write_are_answered_in_order(self):
         with self.server.connect() as connection:
             connection.send(b"".join(request_bytes("POST", "/calls?read", (), b"%d" % n) for n in range(100)))

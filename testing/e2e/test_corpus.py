@@ -22,6 +22,7 @@ def corpus(kind):
 @on_each_engine
 class Corpus(ServerCase):
     app = "corpus_app"
+    usual = ("refused a request with [45]",)
 
     def seen(self):
         """[method, path, query, body] of every request that reached the application since the last call."""

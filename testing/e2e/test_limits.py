@@ -7,6 +7,7 @@ from wire import chunked, request_bytes
 @on_each_engine
 class Limits(ServerCase):
     app = "input_app"
+    usual = ("refused a request with 4",)
     flags = ("--limit_request_line=200", "--limit_request_fields=10", "--limit_request_field_size=300",
              "--limit_request_body=1000")
 
@@ -62,6 +63,7 @@ class Limits(ServerCase):
 
 class DefaultLimits(ServerCase):
     app = "input_app"
+    usual = ("refused a request with 4",)
 
     def test_defaults_serve_what_browsers_send(self):
         headers = [("Cookie", "c" * 8000)] + [(f"X-{n}", "v" * 100) for n in range(60)]
