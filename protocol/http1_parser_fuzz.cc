@@ -69,13 +69,8 @@ void CheckBytes(std::string_view input, const Limits& limits) {
 
   HeadScanner at_once;
   const ParseResult scanned = at_once.Scan(whole.view(), limits);
-  if (result.kind == Kind::kComplete) GREENRING_CHECK(scanned.kind == Kind::kComplete);
-  if (result.kind == Kind::kIncomplete) GREENRING_CHECK(scanned.kind != Kind::kComplete);
-  if (scanned.kind == Kind::kError) GREENRING_CHECK(result.kind == Kind::kError);
-  if (scanned.kind == Kind::kComplete) {
-    GREENRING_CHECK(result.kind != Kind::kIncomplete);
-    if (result.kind == Kind::kComplete) GREENRING_CHECK(scanned.head_bytes == result.head_bytes);
-  }
+  if (result.kind == Kind::kComplete) GREENRING_CHECK(Same(scanned, result));
+  if (scanned.kind == Kind::kComplete) GREENRING_CHECK(result.kind != Kind::kIncomplete);
 
   HeadScanner in_pieces;
   ParseResult pieces = ParseResult::Incomplete();
