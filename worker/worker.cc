@@ -159,7 +159,8 @@ absl::Status RunWorker(const WorkerOptions& options) {
   absl::StatusOr<std::unique_ptr<pyhost::Interpreter>> interpreter = pyhost::Interpreter::Start(
       {.working_directory = options.working_directory,
        .python_path = options.python_path,
-       .virtualenv = options.virtualenv});
+       .virtualenv = options.virtualenv,
+       .argv = {}});
   if (!interpreter.ok()) return interpreter.status();
   absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);
   if (!application.ok()) return application.status();

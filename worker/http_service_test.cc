@@ -1,0 +1,461 @@
+// Connections, exchanges, cores and the drain together, on a simulated kernel and clock; the application is C++.
+#include "worker/http_service.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "gtest/gtest.h"
+#include "ioloop/event_loop.h"
+#include "protocol/response_encoder.h"
+#include "testing/sim_clock.h"
+#include "testing/sim_ring.h"
+#include "worker/core_pool.h"
+
+namespace greenring::worker {
+namespace {
+
+constexpr int64_t kMs = kNanosecondsPerMillisecond;
+constexpr int64_t kSecond = kNanosecondsPerSecond;
+
+// Answers 200 with `body`.
+void Reply(HttpExchange* exchange, std::string_view body) {
+  protocol::ResponseEncoder head;
+  ASSERT_EQ(head.SetStatus("200 OK"), nullptr);
+  exchange->SendComplete(head, body).IgnoreError();
+}
+
+std::string ReadAll(HttpExchange* exchange) {
+  std::string body;
+  char piece[100];
+  for (;;) {
+    absl::StatusOr<size_t> size = exchange->ReadBody(piece, sizeof(piece));
+    if (!size.ok()) return "error: " + std::string(size.status().message());
+    if (*size == 0) return body;
+    body.append(piece, *size);
+  }
+}
+
+class HttpServiceTest : public ::testing::Test, public CorePool::Runner, public HttpService::Observer {
+ protected:
+  using App = std::function<void(HttpExchange*)>;
+
+  void Start(CorePoolOptions cores = {}, HttpServiceOptions options = {}) {
+    scheduler_ = std::make_unique<green::Scheduler>(green::SchedulerOptions{.clock = &clock_});
+    loop_ = std::make_unique<ioloop::EventLoop>(&ring_, scheduler_.get());
+    cores_ = std::make_unique<CorePool>(scheduler_.get(), cores, this);
+    service_ = std::make_unique<HttpService>(loop_.get(), cores_.get(), options, &errors_, nullptr, this);
+    listener_.service = service_.get();
+  }
+
+  // The peer's end of a new connection.
+  int Connect() {
+    auto [ours, peer] = ring_.SocketPair();
+    listener_.OnAccept(UniqueFd(ours));
+    return peer;
+  }
+
+  // Lets everything happen that happens within `duration_ns`.
+  void Run(int64_t duration_ns = kMs) {
+    struct End : green::Timer {
+      explicit End(green::Scheduler* scheduler)
+          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
+      green::Scheduler* const scheduler;
+    } end(scheduler_.get());
+    scheduler_->AddTimer(&end, clock_.NowNs() + duration_ns);
+    scheduler_->Run(loop_.get());
+    scheduler_->RemoveTimer(&end);
+  }
+
+  std::string Exchanged(int peer, std::string_view request, int64_t duration_ns = kMs) {
+    ring_.PeerWrite(peer, request);
+    Run(duration_ns);
+    return ring_.PeerRead(peer);
+  }
+
+  void TearDown() override {
+    service_->Drain();
+    Run(HttpService::kDrainIdleNs + 2 * HttpService::kTickNs);
+    EXPECT_TRUE(drained_) << "a connection was left open";
+    Run();
+    EXPECT_EQ(cores_->live_count(), 0u) << "a core did not end";
+    service_.reset();
+    cores_.reset();
+    loop_.reset();
+    scheduler_.reset();
+  }
+
+  void RunCore(CorePool* pool) override {
+    while (HttpExchange* exchange = pool->Next()) {
+      Connection* connection = exchange->connection();
+      app_(exchange);
+      connection->OnServed();
+    }
+  }
+  void OnCoresEnded() override {}
+  void OnDrained() override {
+    drained_ = true;
+    cores_->Stop();
+  }
+
+  testing::SimClock clock_;
+  testing::SimRing ring_{&clock_};
+  std::unique_ptr<LogFile> log_file_ = LogFile::Open("/dev/null", 2).value();
+  ErrorLog errors_{log_file_.get()};
+  std::unique_ptr<green::Scheduler> scheduler_;
+  std::unique_ptr<ioloop::EventLoop> loop_;
+  std::unique_ptr<CorePool> cores_;
+  std::unique_ptr<HttpService> service_;
+  HttpListener listener_;
+  App app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(exchange->head().target)); };
+  bool drained_ = false;
+};
+
+bool Contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+size_t Count(const std::string& text, std::string_view part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
+TEST_F(HttpServiceTest, AnswersAndKeepsTheConnection) {
+  Start();
+  const int peer = Connect();
+  EXPECT_TRUE(Contains(Exchanged(peer, "GET /one HTTP/1.1\r\nHost: h\r\n\r\n"), "\r\n\r\n/one"));
+  EXPECT_TRUE(Contains(Exchanged(peer, "GET /two HTTP/1.1\r\nHost: h\r\n\r\n"), "\r\n\r\n/two"));
+  EXPECT_FALSE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, ClosesWhenTheClientWantsIt) {
+  Start();
+  const int peer = Connect();
+  const std::string response = Exchanged(peer, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(Contains(response, "Connection: close\r\n"));
+  EXPECT_TRUE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, HeadThatComesByteByByteIsServed) {
+  Start();
+  const int peer = Connect();
+  std::string response;
+  for (char c : std::string_view("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")) response += Exchanged(peer, {&c, 1});
+  EXPECT_TRUE(Contains(response, "\r\n\r\n/slow"));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, PipelinedRequestsAreAnsweredInOrder) {
+  Start();
+  const int peer = Connect();
+  std::string requests;
+  for (int i = 0; i < 100; ++i) requests += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: h\r\n\r\n";
+  const std::string responses = Exchanged(peer, requests);
+  size_t position = 0;
+  for (int i = 0; i < 100; ++i) {
+    const size_t found = responses.find("\r\n\r\n/" + std::to_string(i), position);
+    ASSERT_NE(found, std::string::npos) << i;
+    position = found + 1;
+  }
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, RequestThatFollowsABodyInTheSamePieceIsServed) {
+  Start();
+  app_ = [](HttpExchange* exchange) { Reply(exchange, "<" + ReadAll(exchange) + ">"); };
+  const int peer = Connect();
+  const std::string responses = Exchanged(peer,
+                                          "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+                                          "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                          "2\r\nde\r\n1\r\nf\r\n0\r\n\r\n"
+                                          "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(Contains(responses, "<abc>"));
+  EXPECT_TRUE(Contains(responses, "<def>"));
+  EXPECT_TRUE(Contains(responses, "<>"));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, SlowBodyParksItsCoreAndOthersAreServed) {
+  Start();
+  app_ = [](HttpExchange* exchange) { Reply(exchange, "<" + ReadAll(exchange) + ">"); };
+  const int slow = Connect(), quick = Connect();
+  EXPECT_EQ(Exchanged(slow, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\na"), "");
+  EXPECT_EQ(cores_->busy_count(), 1u);
+  EXPECT_TRUE(Contains(Exchanged(quick, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"), "<>"));
+  EXPECT_EQ(Exchanged(slow, "bc"), "");
+  EXPECT_TRUE(Contains(Exchanged(slow, "d"), "<abcd>"));
+  EXPECT_EQ(cores_->busy_count(), 0u);
+  EXPECT_EQ(cores_->live_count(), 2u);
+  ring_.PeerClose(slow);
+  ring_.PeerClose(quick);
+}
+
+TEST_F(HttpServiceTest, IdleAndHalfReadConnectionsHoldNoCore) {
+  Start();
+  std::vector<int> peers;
+  for (int i = 0; i < 50; ++i) peers.push_back(Connect());
+  for (int i = 0; i < 25; ++i) ring_.PeerWrite(peers[i], "GET / HTTP/1.1\r\nHos");
+  Run();
+  EXPECT_EQ(cores_->live_count(), 0u);
+  EXPECT_EQ(service_->connection_count(), 50u);
+  for (int peer : peers) ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, OneCoreServesABurstOfRequestsThatDoNotPark) {
+  Start();
+  std::vector<int> peers;
+  for (int i = 0; i < 30; ++i) {
+    peers.push_back(Connect());
+    ring_.PeerWrite(peers.back(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  }
+  Run();
+  EXPECT_EQ(cores_->live_count(), 1u);
+  for (int peer : peers) {
+    EXPECT_TRUE(Contains(ring_.PeerRead(peer), "200 OK"));
+    ring_.PeerClose(peer);
+  }
+}
+
+TEST_F(HttpServiceTest, BeyondCoresAndQueueTheAnswerIs503WithRetryAfter) {
+  Start({.cores_max = 1, .queue_depth_max = 1});
+  app_ = [](HttpExchange* exchange) { Reply(exchange, "<" + ReadAll(exchange) + ">"); };
+  const int busy = Connect(), queued = Connect(), refused = Connect();
+  EXPECT_EQ(Exchanged(busy, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n"), "");
+  EXPECT_EQ(Exchanged(queued, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"), "");
+  const std::string response = Exchanged(refused, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(Contains(response, "HTTP/1.1 503 "));
+  EXPECT_TRUE(Contains(response, "Retry-After: 1\r\n"));
+  EXPECT_TRUE(ring_.PeerSeesEnd(refused));
+  EXPECT_TRUE(Contains(Exchanged(busy, "x"), "<x>"));
+  EXPECT_TRUE(Contains(ring_.PeerRead(queued), "<>"));
+  for (int peer : {busy, queued, refused}) ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, ContinueIsSentOnlyWhenTheBodyIsRead) {
+  Start();
+  app_ = [](HttpExchange* exchange) {
+    Reply(exchange, exchange->head().target == "/read" ? "<" + ReadAll(exchange) + ">" : "unread");
+  };
+  const int reader = Connect(), other = Connect();
+  const std::string head = " HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+  EXPECT_EQ(Exchanged(reader, "POST /read" + head), "HTTP/1.1 100 Continue\r\n\r\n");
+  EXPECT_TRUE(Contains(Exchanged(reader, "ok"), "<ok>"));
+  const std::string response = Exchanged(other, "POST /other" + head);
+  EXPECT_FALSE(Contains(response, "100 Continue"));
+  EXPECT_TRUE(Contains(response, "Connection: close\r\n")) << "the body may or may not follow";
+  for (int peer : {reader, other}) ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, UnreadBodyIsSkippedAndTheConnectionKept) {
+  Start();
+  const int peer = Connect();
+  EXPECT_TRUE(Contains(Exchanged(peer, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc"), "/a"));
+  EXPECT_TRUE(Contains(Exchanged(peer, "defGET /b HTTP/1.1\r\nHost: h\r\n\r\n"), "/b"));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, LargeUnreadBodyClosesTheConnection) {
+  Start();
+  const int peer = Connect();
+  const std::string response = Exchanged(peer, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\nabc");
+  EXPECT_TRUE(Contains(response, "Connection: close\r\n"));
+  EXPECT_TRUE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, BrokenChunkIsAnswered400WhateverTheApplicationDoes) {
+  Start();
+  std::string read;
+  app_ = [&](HttpExchange* exchange) {
+    read = ReadAll(exchange);
+    Reply(exchange, "too late");
+  };
+  const int peer = Connect();
+  const std::string response =
+      Exchanged(peer, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\nab\r\n");
+  EXPECT_TRUE(Contains(read, "error: ")) << read;
+  EXPECT_TRUE(Contains(response, "HTTP/1.1 400 "));
+  EXPECT_FALSE(Contains(response, "too late"));
+  EXPECT_TRUE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, MalformedHeadIsAnswered400AndClosed) {
+  Start();
+  const int peer = Connect();
+  EXPECT_TRUE(Contains(Exchanged(peer, "GET / HTTP/1.1\r\nHost : h\r\n\r\n"), "HTTP/1.1 400 "));
+  EXPECT_TRUE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, ClientThatVanishesWithinItsBodyEndsTheRead) {
+  Start();
+  std::string read;
+  app_ = [&](HttpExchange* exchange) {
+    read = ReadAll(exchange);
+    Reply(exchange, "x");
+  };
+  const int closed = Connect(), reset = Connect();
+  EXPECT_EQ(Exchanged(closed, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\na"), "");
+  ring_.PeerClose(closed);
+  Run();
+  EXPECT_TRUE(Contains(read, "error: ")) << read;
+  read.clear();
+  EXPECT_EQ(Exchanged(reset, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\na"), "");
+  ring_.PeerReset(reset);
+  Run();
+  EXPECT_TRUE(Contains(read, "error: ")) << read;
+  EXPECT_EQ(service_->connection_count(), 0u);
+  ring_.PeerClose(reset);
+}
+
+TEST_F(HttpServiceTest, HalfClosedClientStillGetsItsAnswer) {
+  Start();
+  const int peer = Connect();
+  ring_.PeerWrite(peer, "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+  ring_.PeerShutdown(peer);
+  Run();
+  const std::string responses = ring_.PeerRead(peer);
+  EXPECT_TRUE(Contains(responses, "/a"));
+  EXPECT_TRUE(Contains(responses, "/b"));
+  EXPECT_TRUE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, SlowReaderParksTheCoreUntilItReads) {
+  Start();
+  const std::string body(1'000'000, 'x');
+  app_ = [&](HttpExchange* exchange) { Reply(exchange, body); };
+  const int peer = Connect();
+  std::string response = Exchanged(peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_LT(response.size(), body.size());
+  EXPECT_EQ(cores_->busy_count(), 1u);
+  for (int i = 0; i < 100 && cores_->busy_count() > 0; ++i) {
+    Run();
+    response += ring_.PeerRead(peer);
+  }
+  Run();
+  response += ring_.PeerRead(peer);
+  EXPECT_EQ(Count(response, "x"), body.size());
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, ClientWithoutProgressIsCutOffAfterTheIoTimeout) {
+  HttpServiceOptions options;
+  options.io_timeout_ns = 5 * kSecond;
+  Start({}, options);
+  std::string read;
+  app_ = [&](HttpExchange* exchange) { read = ReadAll(exchange); };
+  const int peer = Connect();
+  EXPECT_EQ(Exchanged(peer, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\na"), "");
+  Run(4 * kSecond);
+  EXPECT_EQ(read, "");
+  ring_.PeerWrite(peer, "b");  // progress: the time starts anew
+  Run(4 * kSecond);
+  EXPECT_EQ(read, "");
+  Run(2 * kSecond);
+  EXPECT_TRUE(Contains(read, "error: ")) << read;
+  EXPECT_EQ(service_->connection_count(), 0u);
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, IdleConnectionIsClosedAfterTheKeepaliveTimeout) {
+  HttpServiceOptions options;
+  options.keepalive_timeout_ns = 10 * kSecond;
+  Start({}, options);
+  const int peer = Connect();
+  Exchanged(peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Run(9 * kSecond);
+  EXPECT_FALSE(ring_.PeerSeesEnd(peer));
+  Run(2 * kSecond);
+  EXPECT_TRUE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, HeadThatDoesNotArriveIsAnswered408EvenIfItTrickles) {
+  HttpServiceOptions options;
+  options.header_timeout_ns = 10 * kSecond;
+  Start({}, options);
+  const int peer = Connect();
+  std::string response = Exchanged(peer, "GET / HTTP/1.1\r\n");
+  for (int i = 0; i < 12; ++i) response += Exchanged(peer, "a", kSecond);
+  EXPECT_TRUE(Contains(response, "HTTP/1.1 408 ")) << response;
+  EXPECT_TRUE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, DrainFinishesWhatIsInFlightAndClosesWhatIsIdle) {
+  Start();
+  app_ = [](HttpExchange* exchange) { Reply(exchange, "<" + ReadAll(exchange) + ">"); };
+  const int busy = Connect(), idle = Connect(), late = Connect();
+  Exchanged(idle, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(Exchanged(busy, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n"), "");
+  service_->Drain();
+  Run(100 * kMs);
+  EXPECT_FALSE(ring_.PeerSeesEnd(late));
+  const std::string answer = Exchanged(late, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(Contains(answer, "200 OK")) << "a request on its way when the drain began was lost";
+  EXPECT_TRUE(Contains(answer, "Connection: close\r\n"));
+  Run(kSecond);
+  EXPECT_TRUE(ring_.PeerSeesEnd(idle));
+  EXPECT_FALSE(drained_);
+  EXPECT_TRUE(Contains(Exchanged(busy, "z"), "<z>"));
+  EXPECT_TRUE(ring_.PeerSeesEnd(busy));
+  for (int peer : {busy, idle, late}) ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, AbortAllCutsRequestsShortAndCountsThem) {
+  Start();
+  std::string read;
+  app_ = [&](HttpExchange* exchange) { read = ReadAll(exchange); };
+  const int busy = Connect(), idle = Connect();
+  EXPECT_EQ(Exchanged(busy, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n"), "");
+  EXPECT_EQ(service_->AbortAll(), 1u);
+  Run();
+  EXPECT_TRUE(Contains(read, "error: ")) << read;
+  EXPECT_EQ(service_->connection_count(), 0u);
+  for (int peer : {busy, idle}) ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, ApplicationThatSendsNothingGetsItsConnectionClosed) {
+  Start();
+  app_ = [](HttpExchange* exchange) { exchange->Abort(); };
+  const int peer = Connect();
+  EXPECT_EQ(Exchanged(peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"), "");
+  EXPECT_TRUE(ring_.PeerSeesEnd(peer));
+  ring_.PeerClose(peer);
+}
+
+TEST_F(HttpServiceTest, FloodOfPipelinedInputStopsTheReading) {
+  Start();
+  app_ = [](HttpExchange* exchange) { Reply(exchange, std::to_string(ReadAll(exchange).size())); };
+  const int slow = Connect();
+  EXPECT_EQ(Exchanged(slow, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n1234"), "");
+  const std::string request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  // A client that floods while its first request waits: what the server takes must be bounded.
+  size_t written = 0;
+  ring_.PeerWrite(slow, "5");
+  std::string responses;
+  for (int i = 0; i < 2000; ++i) {
+    const size_t taken = ring_.PeerWrite(slow, request);
+    written += taken;
+    if (taken < request.size()) {
+      ring_.PeerWrite(slow, std::string_view(request).substr(taken));
+      Run();
+      responses += ring_.PeerRead(slow);
+    }
+  }
+  for (int i = 0; i < 50; ++i) {
+    Run();
+    responses += ring_.PeerRead(slow);
+  }
+  EXPECT_GE(Count(responses, "200 OK"), 1000u);
+  ring_.PeerClose(slow);
+}
+
+}  // namespace
+}  // namespace greenring::worker
