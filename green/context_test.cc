@@ -19,9 +19,9 @@ class ContextTest : public ::testing::TestWithParam<Engine> {
   }
   void Switch(Context* from, Context* to) { SwitchContext(GetParam(), from, to); }
 
+  std::vector<std::unique_ptr<std::byte[]>> stacks_;
   Context main_, first_, second_;
   std::vector<int> trace_;
-  std::vector<std::unique_ptr<std::byte[]>> stacks_;
 };
 
 TEST_P(ContextTest, EntryRunsOnItsOwnStackAndComesBackWhereItLeft) {

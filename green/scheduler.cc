@@ -157,7 +157,7 @@ void Scheduler::Run(Poller* poller) {
     FireTimers();
     RunReady();
     if (stop_) break;
-    const int64_t deadline_ns = SomethingRunnable() ? 0 : timers_.earliest_deadline_ns();
+    const int64_t deadline_ns = WaitDeadlineNs();
     if (deadline_ns != 0 && hook_ != nullptr) hook_->OnIdle();
     poller->Poll(deadline_ns);
     ++stats_.turns;
@@ -167,6 +167,8 @@ void Scheduler::Run(Poller* poller) {
 }
 
 void Scheduler::Stop() { stop_ = true; }
+
+int64_t Scheduler::WaitDeadlineNs() { return stop_ || SomethingRunnable() ? 0 : timers_.earliest_deadline_ns(); }
 
 void Scheduler::FireTimers() {
   if (timers_.size() == 0) return;

@@ -128,6 +128,10 @@ class Scheduler {
   // Makes Run return after the current turn. Never parks.
   void Stop();
 
+  // Until when a poll may wait: 0 if a green thread is runnable, work is waiting or Stop was called; else the earliest
+  // timer's instant. For pollers whose own callbacks change that before they wait. Never parks.
+  int64_t WaitDeadlineNs();
+
   // Runs the run queue until it is empty, or for kSwitchesPerPollMax switches. From the loop's context only; for tests
   // and for hosts that own the loop.
   void RunReady();

@@ -1,5 +1,7 @@
 #include "ioloop/event_loop.h"
 
+#include <algorithm>
+
 namespace greenring::ioloop {
 
 // Rules of the loop
@@ -7,12 +9,13 @@ namespace greenring::ioloop {
 //   2. A stream is flushed once a turn, after everything that could have added to its output has run: one send carries
 //      all of it.
 //   3. One system call submits, waits and keeps the deadline.
-//   4. Completions are all copied before the first one runs. Running, they only queue and unpark: what they set off
-//   runs
+//   4. A flush may end something and tell its handler, which may make work: then the loop does not wait.
+//   5. Completions are all copied before the first one runs. Running, they only queue and unpark: what they set off runs
 //      after Poll has returned, and its operations go out with the next one.
 void EventLoop::Poll(int64_t deadline_ns) {
   ++stats_.turns;
-  FlushAll();
+  const bool flushed = FlushAll();
+  if (flushed) deadline_ns = std::min(deadline_ns, scheduler_->WaitDeadlineNs());
   ring_->SubmitAndWait(1, deadline_ns);
   stats_.completions += ring_->Reap();
 }
@@ -22,8 +25,10 @@ void EventLoop::SubmitNow() {
   ring_->SubmitAndWait(0, 0);
 }
 
-void EventLoop::FlushAll() {
+bool EventLoop::FlushAll() {
+  const bool any = !to_flush_.empty();
   while (Flushable* flushable = to_flush_.PopFront()) flushable->Flush();
+  return any;
 }
 
 }  // namespace greenring::ioloop

@@ -68,7 +68,8 @@ class EventLoop final : public green::Poller {
   const EventLoopStats& stats() const { return stats_; }
 
  private:
-  void FlushAll();
+  // Whether there was anything to flush.
+  bool FlushAll();
 
   Ring* const ring_;
   green::Scheduler* const scheduler_;

@@ -125,7 +125,9 @@ absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(con
   for (const std::string& address : options.http_addresses) {
     absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener =
         ioloop::Listener::Open(address, {.backlog = options.listen_backlog});
-    if (!listener.ok()) return listener.status();
+    if (!listener.ok()) {
+      return absl::Status(listener.status().code(), absl::StrCat("--http=", address, ": ", listener.status().message()));
+    }
     listeners.push_back(*std::move(listener));
   }
   return listeners;

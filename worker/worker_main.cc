@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   const absl::Status status = RunWorker(flags->options);
   if (!status.ok()) {
     std::fprintf(stderr, "greenring: %s\n", std::string(status.message()).c_str());
-    return 1;
+    return absl::IsInvalidArgument(status) ? 2 : 1;
   }
   return 0;
 }
