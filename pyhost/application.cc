@@ -9,16 +9,20 @@
 namespace greenring::pyhost {
 namespace {
 
-// find(spec) returns the application. LookupError means that the operator named what is not there; its text says so.
+// find(spec) returns the application. NotThere means that the operator named what is not there; its text says so.
 // Other exceptions are the application's own.
 constexpr const char kLoaderSource[] = R"python(
 import ast, importlib.util, os, sys
 
 
+class NotThere(Exception):
+    pass
+
+
 def find(spec):
     target, colon, expression = spec.partition(":")
     if not target or (colon and not expression):
-        raise LookupError(f"{spec!r} names no application: write module:callable, module, or a .py file")
+        raise NotThere(f"{spec!r} names no application: write module:callable, module, or a .py file")
     if target.endswith(".py") or "/" in target:
         module = import_file(target)
     else:
@@ -35,7 +39,7 @@ def import_module(name):
         # Only when it is the named module, or a package above it, that is missing: else the application's import fails.
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise LookupError(f"there is no module {error.name!r} in {sys.path[0]} or elsewhere on sys.path: "
+        raise NotThere(f"there is no module {error.name!r} in {sys.path[0]} or elsewhere on sys.path: "
                           f"set --chdir to the directory that contains it, or --virtualenv") from None
     return sys.modules[name]
 
@@ -43,7 +47,7 @@ def import_module(name):
 def import_file(path):
     path = os.path.abspath(path)
     if not os.path.isfile(path):
-        raise LookupError(f"there is no file {path}")
+        raise NotThere(f"there is no file {path}")
     directory, name = os.path.split(path)
     if directory not in sys.path:
         sys.path.insert(0, directory)
@@ -52,7 +56,7 @@ def import_file(path):
         name = "greenring_application"
     loading = importlib.util.spec_from_file_location(name, path)
     if loading is None:
-        raise LookupError(f"{path} is no Python file: its name must end in .py")
+        raise NotThere(f"{path} is no Python file: its name must end in .py")
     module = sys.modules[name] = importlib.util.module_from_spec(loading)
     loading.loader.exec_module(module)
     return module
@@ -62,7 +66,7 @@ def default_of(module):
     for name in ("application", "app"):
         if hasattr(module, name):
             return checked(getattr(module, name), f"{name} in {module.__name__}")
-    raise LookupError(f"{module.__name__} ({module.__file__}) has neither 'application' nor 'app'{named_in(module)}")
+    raise NotThere(f"{module.__name__} ({module.__file__}) has neither 'application' nor 'app'{named_in(module)}")
 
 
 def named_in(module):
@@ -85,12 +89,12 @@ def evaluate(module, expression):
         arguments = [ast.literal_eval(a) for a in call.args] if call else []
         keywords = {k.arg: ast.literal_eval(k.value) for k in call.keywords} if call else {}
     except (SyntaxError, ValueError, AttributeError):
-        raise LookupError(f"{expression!r} is neither a name nor a call with literal arguments") from None
+        raise NotThere(f"{expression!r} is neither a name nor a call with literal arguments") from None
     value = module
     for name in reversed(names):
         if not hasattr(value, name):
             where = f"module {value.__name__} ({value.__file__})" if value is module else repr(value)
-            raise LookupError(f"there is no {name!r} in {where}{named_in(module)}")
+            raise NotThere(f"there is no {name!r} in {where}{named_in(module)}")
         value = getattr(value, name)
     if not call:
         return value
@@ -100,7 +104,7 @@ def evaluate(module, expression):
 
 def checked(value, name):
     if not callable(value):
-        raise LookupError(f"{name} is not callable: it is of type {type(value).__name__}")
+        raise NotThere(f"{name} is not callable: it is of type {type(value).__name__}")
     return value
 )python";
 
@@ -117,9 +121,9 @@ void DropLoaderFrames(PyObject* exception) {
   PyException_SetTraceback(exception, traceback ? traceback.get() : Py_None);
 }
 
-absl::Status ToStatus(std::string_view spec, PyRef exception) {
+absl::Status ToStatus(std::string_view spec, PyRef exception, PyObject* not_there) {
   const std::string name(spec);
-  if (Py_TYPE(exception.get()) == reinterpret_cast<PyTypeObject*>(PyExc_LookupError)) {
+  if (reinterpret_cast<PyObject*>(Py_TYPE(exception.get())) == not_there) {
     const PyRef text(PyObject_Str(exception.get()));
     return absl::NotFoundError("cannot load the application " + name + ": " + ToUtf8(text.get()));
   }
@@ -142,7 +146,7 @@ absl::StatusOr<Application> LoadApplication(std::string_view spec) {
       application.reset(PyObject_CallFunction(find, "s#", spec.data(), static_cast<Py_ssize_t>(spec.size())));
     }
   }
-  if (!application) return ToStatus(spec, TakeException());
+  if (!application) return ToStatus(spec, TakeException(), PyDict_GetItemString(globals.get(), "NotThere"));
   return Application{std::move(application), std::string(spec)};
 }
 
