@@ -92,6 +92,16 @@ absl::Status Initialize(const std::string& executable, const InterpreterOptions&
   return status;
 }
 
+// The first import of `signal` would install CPython's SIGINT handler, whatever PyConfig says: import it now, and undo that.
+absl::Status KeepInterruptSignal() {
+  struct sigaction before;
+  ::sigaction(SIGINT, nullptr, &before);
+  const PyRef module(PyImport_ImportModule("signal"));
+  ::sigaction(SIGINT, &before, nullptr);
+  if (module) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("cannot import signal: ", DescribeException(TakeException().get())));
+}
+
 // Puts the working directory and `python_path` in front of sys.path.
 absl::Status ExtendPath(const std::vector<std::string>& python_path) {
   PyObject* path = PySys_GetObject("path");
@@ -139,6 +149,7 @@ absl::StatusOr<std::unique_ptr<Interpreter>> Interpreter::Start(const Interprete
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);
   absl::Status status = Initialize(executable, options);
+  if (status.ok()) status = KeepInterruptSignal();
   if (status.ok()) status = ExtendPath(options.python_path);
   if (!status.ok()) return status;
   return std::unique_ptr<Interpreter>(new Interpreter());

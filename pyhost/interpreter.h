@@ -10,8 +10,8 @@
 //
 // sys.path, sys.prefix, site-packages and the PYTHON* environment variables are those of the interpreter that the build
 // found (PYTHON_CONFIG), with the working directory in front, as gunicorn does. Signals stay the server's: CPython
-// installs no handler (no KeyboardInterrupt), but SIGPIPE and SIGXFSZ are ignored, as python does. An application may
-// call signal.signal while it is being imported. One per process, once. CPython 3.10 to 3.13. Never parks.
+// installs no handler (SIGINT raises no KeyboardInterrupt), but SIGPIPE and SIGXFSZ are ignored, as python does. An
+// application may call signal.signal while it is being imported. One per process, once. CPython 3.10 to 3.13.
 #pragma once
 
 #include <memory>
@@ -24,16 +24,16 @@ namespace greenring::pyhost {
 
 struct InterpreterOptions {
   // Start changes to it, and it becomes sys.path[0]. Empty: the current directory.
-  std::string working_directory;
+  std::string working_directory = {};
 
   // Directories for sys.path behind the working directory, before PYTHONPATH and the standard library.
-  std::vector<std::string> python_path;
+  std::vector<std::string> python_path = {};
 
   // The directory of a virtual environment. Empty: what $VIRTUAL_ENV names, if anything.
-  std::string virtualenv;
+  std::string virtualenv = {};
 
   // sys.argv. Empty: [""].
-  std::vector<std::string> argv;
+  std::vector<std::string> argv = {};
 };
 
 class Interpreter {
