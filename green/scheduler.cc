@@ -192,7 +192,6 @@ ParkResult Scheduler::ParkInternal(int64_t deadline_ns, bool cancellable) {
   self->cancellable_ = cancellable;
   self->MoveTo(GreenThread::State::kParked);
   SwitchToNext(self);
-  timers_.Remove(&self->timer_);
   return self->park_result_;
 }
 
@@ -204,6 +203,7 @@ void Scheduler::Yield() {
 }
 
 void Scheduler::Wake(GreenThread* thread, ParkResult result) {
+  timers_.Remove(&thread->timer_);  // now, not when it runs: the deadline may be due in this same turn
   thread->park_result_ = result;
   Enqueue(thread);
 }

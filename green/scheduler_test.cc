@@ -139,6 +139,23 @@ TEST_P(SchedulerTest, UnparkAndCancelOfTheSameParkResumeOnce) {
   EXPECT_EQ(resumed, 1);
 }
 
+TEST_P(SchedulerTest, UnparkAndDeadlineInTheSameTurnResumeOnce) {
+  int resumed = 0;
+  const int64_t deadline_ns = clock_.NowNs() + kMs;
+  GreenThread* sleeper = scheduler_.Spawn([&, deadline_ns] {
+    EXPECT_EQ(scheduler_.Park(deadline_ns), ParkResult::kUnparked);
+    ++resumed;
+    EXPECT_EQ(scheduler_.Park(deadline_ns + kMs), ParkResult::kTimedOut);
+    ++resumed;
+  });
+  scheduler_.Spawn([this, sleeper, deadline_ns] {
+    clock_.AdvanceTo(deadline_ns);     // due when the loop looks next
+    scheduler_.UnparkRemote(sleeper);  // but it looks into the door first
+  });
+  RunToEnd();
+  EXPECT_EQ(resumed, 2);
+}
+
 TEST_P(SchedulerTest, TimerFiresInTheLoopsContext) {
   struct Observed : Timer {
     explicit Observed(Scheduler* scheduler)
