@@ -11,8 +11,7 @@ namespace greenring::ioloop {
 //   3. One system call submits, waits and keeps the deadline.
 //   4. A flush may end something and tell its handler, which may make work: then the loop does not wait.
 //   5. Completions are all copied before the first one runs. Running, they only queue and unpark: what they set off
-//   runs
-//      after Poll has returned, and its operations go out with the next one.
+//      runs after Poll has returned, and its operations go out with the next one.
 void EventLoop::Poll(int64_t deadline_ns) {
   ++stats_.turns;
   const bool flushed = FlushAll();
