@@ -1,0 +1,82 @@
+"""The load generators: wrk for requests, idle_client.py for connections that do nothing. Both run on the client's CPU."""
+
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import urllib.parse
+
+import processes
+
+IDLE_CLIENT = pathlib.Path(__file__).with_name("idle_client.py")
+_UNIT_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    requests: int  # answered in full, as wrk counted them
+    seconds: float
+    p50_us: float
+    p99_us: float
+    errors: int  # socket errors, timeouts and answers other than 2xx and 3xx
+    client_busy: float  # share of its CPU that wrk used: near 1 means that wrk was the bottleneck
+
+
+def wrk(url, connections, seconds, headers=()):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout=10s"]
+    command += [word for header in headers for word in ("-H", header)] + [url]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=processes.pin(processes.CLIENT_CPU))
+    output = child.stdout.read()
+    _, _, usage = os.wait4(child.pid, 0)
+    child.returncode = 0
+    return parse_wrk(output, usage.ru_utime + usage.ru_stime)
+
+
+def parse_wrk(output, cpu_seconds):
+    done = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)\b", output)
+    if done is None:
+        raise RuntimeError(f"wrk said: {output!r}")
+    seconds = float(done[2]) * _UNIT_US[done[3]] / 1e6
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    errors = (int(refused[1]) if refused else 0) + (sum(map(int, broken.groups())) if broken else 0)
+    return Load(
+        int(done[1]), seconds, _percentile(output, 50), _percentile(output, 99), errors, cpu_seconds / seconds
+    )
+
+
+def _percentile(output, percent):
+    match = re.search(rf"^\s*{percent}%\s+([\d.]+)(us|ms|s|m)\s*$", output, re.M)
+    return float(match[1]) * _UNIT_US[match[2]] if match else float("nan")
+
+
+class IdleConnections:
+    """Connections that were each served one request and now say nothing. They close when the context ends.
+
+    with IdleConnections(url, 10_000) as idle:
+        print(idle.served)
+    """
+
+    def __init__(self, url, count):
+        parts = urllib.parse.urlsplit(url)
+        self._child = subprocess.Popen(
+            [sys.executable, IDLE_CLIENT, parts.hostname, str(parts.port), str(count)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=processes.pin(processes.CLIENT_CPU),
+        )  # fmt: skip
+        self.served = int(self._child.stdout.readline() or 0)
+
+    def still_open(self):
+        """How many of them the server has not closed."""
+        self._child.stdin.write("count\n")
+        self._child.stdin.flush()
+        return int(self._child.stdout.readline() or 0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._child.stdin.close()
+        self._child.wait()
+        self._child.stdout.close()

@@ -1,0 +1,140 @@
+"""What is measured. To add a scenario, add an entry to ALL (and its application to apps/).
+
+A scenario's measure() takes the servers and returns, for each of them by name, one dictionary of figures per round. The
+rounds are interleaved (A B C A B C ...), so that what disturbs the machine for a while disturbs all servers alike.
+"""
+
+import contextlib
+import dataclasses
+import time
+
+import load
+import processes
+import servers
+
+SETTLE_S = 0.3  # from the load's end until the server has closed its connections and gone back to sleep
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    rounds: int
+    duration_s: int
+    idle_connections: int
+    directory: object  # pathlib.Path: where servers' logs go
+    say: object  # called with one line of progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Requests:
+    """As many requests as wrk can send over `connections` connections."""
+
+    name: str
+    title: str
+    app: str = "hello:application"
+    connections: int = 64
+    headers: tuple = ()
+
+    def accepts(self, server):
+        return True
+
+    def measure(self, chosen, settings):
+        rows = {server.name: [] for server in chosen}
+        with contextlib.ExitStack() as stack:
+            started = [
+                stack.enter_context(servers.running(server, self.app, settings.directory)) for server in chosen
+            ]
+            for running in started:
+                self._wrk(running, 1)  # warm: pools filled, code paged in
+            for number in range(settings.rounds):
+                for running in started:
+                    row = self._round(running, settings.duration_s)
+                    rows[running.server.name].append(row)
+                    settings.say(f"{self.name} {number + 1}/{settings.rounds} {running.server.name}: "
+                                 f"{row['rps']:,.0f} requests/s, {row['cpu_us']:.2f} CPU µs each")  # fmt: skip
+            for running in started:
+                syscalls = self._syscalls(running)
+                for row in rows[running.server.name]:
+                    row["syscalls"] = syscalls
+        return rows
+
+    def _wrk(self, running, seconds):
+        return load.wrk(running.url + "/", self.connections, seconds, self.headers)
+
+    def _round(self, running, seconds):
+        before = processes.sample(running.pid)
+        result = self._wrk(running, seconds)
+        time.sleep(SETTLE_S)
+        cost = processes.sample(running.pid) - before
+        rss, pss = processes.memory_bytes(running.pid)
+        requests = max(result.requests, 1)
+        return {
+            "rps": result.requests / result.seconds,
+            "p50_us": result.p50_us,
+            "p99_us": result.p99_us,
+            "cpu_us": cost.cpu_ns / 1e3 / requests,
+            "switches": cost.switches / requests,
+            "rss_bytes": rss,
+            "pss_bytes": pss,
+            "errors": result.errors,
+            "server_busy": cost.cpu_ns / 1e9 / result.seconds,
+            "client_busy": result.client_busy,
+            # With several threads on one CPU it is mostly each other that they wait for.
+            "disturbed": cost.waiting_ns / 1e9 / result.seconds if cost.threads == 1 else None,
+        }
+
+    def _syscalls(self, running):
+        counter = processes.SyscallCounter(running.pid)
+        requests = self._wrk(running, 1).requests
+        time.sleep(SETTLE_S)
+        count = counter.stop()
+        return None if count is None else count / max(requests, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Idle:
+    """Keep-alive connections that were each served once and then say nothing: what one costs the server's process."""
+
+    name: str
+    title: str
+    app: str = "hello:application"
+    busy_connections: int = 64
+
+    def accepts(self, server):
+        return server.keeps_alive
+
+    def measure(self, chosen, settings):
+        rows = {}
+        for server in chosen:
+            with servers.running(server, self.app, settings.directory) as running:
+                rows[server.name] = [row := self._measure(running, settings.idle_connections)]
+            settings.say(f"{self.name} {server.name}: {row['first_bytes']:,.0f} bytes a connection, "
+                         f"{row['open']} open")  # fmt: skip
+        return rows
+
+    def _measure(self, running, count):
+        load.wrk(running.url + "/", self.busy_connections, 1)  # what a busy server holds anyway is not the idle ones'
+        time.sleep(SETTLE_S)
+        resident = lambda: processes.memory_bytes(running.pid)[0]  # noqa: E731
+        before = resident()
+        with load.IdleConnections(running.url, count) as idle:
+            time.sleep(SETTLE_S)
+            first, opened = resident(), idle.still_open()
+        time.sleep(SETTLE_S)
+        after = resident()
+        with load.IdleConnections(running.url, count):
+            time.sleep(SETTLE_S)
+            second = resident()
+        return {
+            "open": opened,
+            "first_bytes": (first - before) / count,  # what the first ones cost, growing pools included
+            "again_bytes": (second - before) / count,  # held when as many came a second time: grows if memory leaks
+            "kept_bytes": (after - before) / count,  # kept after all of them had gone
+            "rss_bytes": first,
+        }
+
+
+ALL = (
+    Requests("hello", "Hello world, keep-alive, 64 connections"),
+    Requests("hello-close", "Hello world, one connection per request, 64 at a time", headers=("Connection: close",)),
+    Idle("idle", "Idle keep-alive connections"),
+)

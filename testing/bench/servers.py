@@ -1,0 +1,156 @@
+"""The servers that are compared. To add one, add a Server to ALL.
+
+All but the raw responder run the scenario's application from apps/, in one worker process pinned to the server's CPU,
+without an access log, and otherwise as Debian's package comes. What Debian's uWSGI 2.0.21 can do with keep-alive, by
+experiment: `--http-socket` closes after every answer; `--http11-socket` keeps the connection but its only worker with it
+(63 of 64 clients wait), and together with `--async` never answers a connection's second request. Only its HTTP router,
+a process of its own in front of the worker, serves 64 connections that stay open.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import resource
+import socket
+import subprocess
+import time
+
+import idle_client
+import processes
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+APPS = ROOT / "testing/bench/apps"
+GREENRING = ROOT / "bazel-bin/server"
+RAW = ROOT / "bazel-bin/testing/bench/raw_responder"
+READY_TIMEOUT_S = 20
+
+# What the raw responder answers when Greenring is not there to be asked for its own bytes.
+FALLBACK_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    name: str
+    command: tuple  # {port}, {app} and {response} are filled in
+    needs: tuple  # files without which the server is left out
+    keeps_alive: bool = True  # False: closes after every answer, so it cannot hold idle connections
+
+    def missing(self):
+        return [path for path in self.needs if not pathlib.Path(path).exists()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    server: Server
+    pid: int
+    url: str
+
+
+def _greenring(engine):
+    command = (str(GREENRING), "--app={app}", f"--chdir={APPS}", "--http=127.0.0.1:{port}", f"--engine={engine}")
+    return Server(f"greenring-{engine}", command, (str(GREENRING),))
+
+
+def _raw(name, *options):
+    return Server(name, (str(RAW), "--port={port}", "--response_file={response}", *options), (str(RAW),))
+
+
+def _uwsgi(name, plugins, *options, keeps_alive):
+    command = ("uwsgi", "--plugin", plugins, *options, "--chdir", str(APPS), "--module", "{app}", "--processes", "1")
+    command += ("--need-app", "--disable-logging", "--listen", "1024", "--die-on-term")
+    if not keeps_alive:
+        command += ("--add-header", "Connection: close")  # else the client learns it from a broken connection
+    needs = [f"/usr/lib/uwsgi/plugins/{plugin}_plugin.so" for plugin in plugins.split(",")]
+    return Server(name, command, ("/usr/bin/uwsgi", *needs), keeps_alive)
+
+
+def _gunicorn(name, worker, *options, needs=(), keeps_alive=True):
+    # Idle connections must outlive the measurement: the defaults are 2 s and 1,000 connections.
+    command = ("/usr/bin/gunicorn", "--chdir", str(APPS), "--bind", "127.0.0.1:{port}", "--workers", "1")
+    command += ("--worker-class", worker, "--keep-alive", "300", "--worker-connections", "20000", *options, "{app}")
+    return Server(name, command, ("/usr/bin/gunicorn", *needs), keeps_alive)
+
+
+DEFAULT = "greenring-ucontext"  # the engine that ratios and targets speak of
+LIMIT = "raw"  # sleeps until one completion has come, as Greenring does
+BATCHED_LIMIT = "raw-batched"  # sleeps until all 64 requests have come, or 50 us: the least CPU, for latency
+
+ALL = (
+    _greenring("ucontext"),
+    _greenring("fcontext"),
+    _raw(LIMIT),
+    _raw(BATCHED_LIMIT, "--wait_nr=64", "--min_wait_us=50"),
+    _uwsgi("uwsgi-sync", "python3", "--http-socket", "127.0.0.1:{port}", keeps_alive=False),
+    _uwsgi(
+        "uwsgi-ugreen", "python3,ugreen", "--http-socket", "127.0.0.1:{port}", "--ugreen", "--async", "64",
+        keeps_alive=False,
+    ),
+    _uwsgi(
+        "uwsgi-router-ugreen", "python3,ugreen,http", "--http", "127.0.0.1:{port}", "--http-keepalive=300",
+        "--http-timeout", "300", "--ugreen", "--async", "64",
+        keeps_alive=True,
+    ),
+    _gunicorn("gunicorn-gevent", "gevent", needs=("/usr/lib/python3/dist-packages/gevent",)),
+    _gunicorn("gunicorn-gthread", "gthread", "--threads", "64"),
+    _gunicorn("gunicorn-sync", "sync", keeps_alive=False),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def running(server, app, directory):
+    """Starts the server on a free port, waits until it answers, and ends it with the context. Yields a Running."""
+    port = _free_port()
+    fields = {"port": port, "app": app, "response": directory / "response.bin"}
+    command = [word.format(**fields) for word in server.command]
+    log_path = directory / f"{server.name}.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_prepare, cwd=directory
+        )
+    try:
+        _wait_until_it_answers(process, port, log_path)
+        yield Running(server, process.pid, f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def response_of(url):
+    """The exact bytes of one answer."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 5) as connection:
+        connection.sendall(idle_client.REQUEST)
+        answer = b""
+        while not idle_client.is_whole(answer):
+            chunk = connection.recv(4096)
+            if not chunk:
+                raise RuntimeError(f"{url} closed the connection after {answer!r}")
+            answer += chunk
+        return answer
+
+
+def _prepare():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    processes.pin(processes.SERVER_CPU)()
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_it_answers(process, port, log_path):
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            response_of(f"http://127.0.0.1:{port}")
+            return
+        except (OSError, RuntimeError):
+            time.sleep(0.05)
+    raise RuntimeError(f"{' '.join(process.args)} does not answer. Its output:\n{log_path.read_text()[-2000:]}")
