@@ -5,7 +5,8 @@
 //   SwitchContext(Engine::kUcontext, &loop, &thread);     // returns when something switches back to `loop`
 //
 // ucontext  makecontext(3) builds the first frame; switches are the compiler's __builtin_setjmp/__builtin_longjmp:
-//           glibc's swapcontext makes a system call for the signal mask each time, and its _longjmp costs twice as much.
+//           glibc's swapcontext makes a system call for the signal mask each time, and its _longjmp costs twice as
+//           much.
 // fcontext  Boost.Context's assembly; also keeps the SSE and x87 control words.
 //
 // Neither saves the signal mask. The entry function must not return. Sanitizers are told of every switch, here and only
@@ -60,8 +61,8 @@ class Context {
   const void* stack_base_ = nullptr;
   size_t stack_size_bytes_ = 0;
 
-  void* sanitizer_fiber_ = nullptr;
-  void* fake_stack_ = nullptr;
+  [[maybe_unused]] void* sanitizer_fiber_ = nullptr;  // TSan
+  [[maybe_unused]] void* fake_stack_ = nullptr;       // ASan
 };
 
 // Suspends the running flow into `from` and resumes `to`.

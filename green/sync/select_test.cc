@@ -77,7 +77,7 @@ TEST_P(SelectTest, OneAnswerTakesItOutOfEveryLineAtOnce) {
 }
 
 TEST_P(SelectTest, TwoSelectsMeet) {
-  Go(&scheduler_, [this] { Select(OnReceive(&a_, kNever), OnSend(&b_, 3, [this](bool sent) { EXPECT_TRUE(sent); })); });
+  Go(&scheduler_, [this] { Select(OnReceive(&a_, kNever), OnSend(&b_, 3, [](bool sent) { EXPECT_TRUE(sent); })); });
   Go(&scheduler_, [this] {
     Select(OnSend(&full_, 3, kNever), OnReceive(&b_, [this](std::optional<int> value) { trace_.push_back(*value); }));
   });
