@@ -1,0 +1,90 @@
+#include "worker/access_log.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace greenring::worker {
+namespace {
+
+class AccessLogTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("TZ", "UTC", 1);
+    tzset();
+    std::string pattern = ::testing::TempDir() + "access_log.XXXXXX";
+    const int fd = mkstemp(pattern.data());
+    ASSERT_GE(fd, 0);
+    close(fd);
+    path_ = pattern;
+    file_ = LogFile::Open(path_, 1).value();
+    head_.method = "GET";
+    head_.target = "/a?b=1";
+    head_.headers = {{"referer", "http://r/"}, {"User-Agent", "curl/8"}};
+  }
+  void TearDown() override { unlink(path_.c_str()); }
+
+  std::string Written() const {
+    std::ostringstream text;
+    text << std::ifstream(path_).rdbuf();
+    return text.str();
+  }
+
+  std::string path_;
+  std::unique_ptr<LogFile> file_;
+  protocol::RequestHead head_;
+};
+
+TEST_F(AccessLogTest, WritesTheCombinedFormat) {
+  AccessLog log(file_.get());
+  log.Append({.client = "127.0.0.1", .head = &head_, .status = 200, .body_bytes = 13}, 1700000000);
+  EXPECT_EQ(Written(), "") << "lines are gathered";
+  log.Flush();
+  EXPECT_EQ(Written(),
+            "127.0.0.1 - - [14/Nov/2023:22:13:20 +0000] \"GET /a?b=1 HTTP/1.1\" 200 13 \"http://r/\" \"curl/8\"\n");
+}
+
+TEST_F(AccessLogTest, WhatIsMissingIsADash) {
+  AccessLog log(file_.get());
+  const protocol::RequestHead unparsed;
+  log.Append({.client = "-", .head = &unparsed, .status = 400, .body_bytes = 0}, 1700000000);
+  log.Flush();
+  EXPECT_EQ(Written(), "- - - [14/Nov/2023:22:13:20 +0000] \"-\" 400 - \"-\" \"-\"\n");
+}
+
+TEST_F(AccessLogTest, RequestWithoutAnAnswerIs499) {
+  AccessLog log(file_.get());
+  log.Append({.client = "::1", .head = &head_, .status = 0, .body_bytes = 0}, 1700000000);
+  log.Flush();
+  EXPECT_NE(Written().find("\" 499 - "), std::string::npos);
+}
+
+TEST_F(AccessLogTest, NoRequestCanForgeALine) {
+  head_.target = "/\"\\";
+  head_.headers = {{"User-Agent", "x\" 200 1\t\xff"}};
+  AccessLog log(file_.get());
+  log.Append({.client = "h", .head = &head_, .status = 200, .body_bytes = 1}, 1700000000);
+  log.Flush();
+  EXPECT_NE(Written().find("\"GET /\\x22\\x5c HTTP/1.1\""), std::string::npos) << Written();
+  EXPECT_NE(Written().find("\"x\\x22 200 1\\x09\\xff\"\n"), std::string::npos) << Written();
+}
+
+TEST_F(AccessLogTest, ManyLinesAreWrittenWithoutAFlush) {
+  AccessLog log(file_.get());
+  for (int i = 0; i < 1000; ++i) log.Append({.client = "h", .head = &head_, .status = 200, .body_bytes = 1}, i);
+  EXPECT_GT(Written().size(), 32u * 1024);
+}
+
+TEST(LogFileTest, PathThatCannotBeOpenedIsNamed) {
+  const absl::Status status = LogFile::Open("/nowhere/at/all.log", 1).status();
+  EXPECT_NE(std::string(status.message()).find("/nowhere/at/all.log"), std::string::npos) << status;
+}
+
+}  // namespace
+}  // namespace greenring::worker
