@@ -3,8 +3,8 @@
 //   absl::StatusOr<Application> application = LoadApplication("shop.wsgi:app");
 //
 // Accepted: `module:attribute` (dotted on both sides), `module` (its `application`, else its `app`), the path of a .py
-// file with or without `:attribute`, and a call of a factory with literal arguments, `module:create_app("prod", debug=False)`.
-// On the interpreter's main thread, GIL held. Never parks.
+// file with or without `:attribute`, and a call of a factory with literal arguments, `module:create_app("prod",
+// debug=False)`. On the interpreter's main thread, GIL held. Never parks.
 #pragma once
 
 #include <string>
@@ -20,8 +20,8 @@ struct Application {
   std::string spec;  // as it was named, for logs
 };
 
-// On failure the status is one line that says what to do; when the application's own code failed, its traceback has gone
-// to stderr before. GIL held. Never parks.
+// On failure the status is one line that says what to do; when the application's own code failed, its traceback has
+// gone to stderr before. GIL held. Never parks.
 absl::StatusOr<Application> LoadApplication(std::string_view spec);
 
 }  // namespace greenring::pyhost

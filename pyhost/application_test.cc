@@ -24,8 +24,10 @@ class ApplicationTest : public PythonTest {
     fs::remove_all(directory_);
     fs::create_directories(directory_);
     directory_ = fs::canonical(directory_);
-    Execute("import sys\nbefore = set(sys.modules)\npath = sys.path[:]\nsys.dont_write_bytecode = True\n"
-            "sys.path_importer_cache.clear()\nsys.path.insert(0, '" + directory_.string() + "')\n");
+    Execute(
+        "import sys\nbefore = set(sys.modules)\npath = sys.path[:]\nsys.dont_write_bytecode = True\n"
+        "sys.path_importer_cache.clear()\nsys.path.insert(0, '" +
+        directory_.string() + "')\n");
   }
 
   void TearDown() override {

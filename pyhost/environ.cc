@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <charconv>
+#include <cstddef>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -17,19 +17,53 @@ namespace {
 using protocol::HeaderField;
 using protocol::RequestHead;
 
+// A longer name is made anew each time: nobody sends one often.
+constexpr size_t kCachedNameBytesMax = 64;
+
 // Interned, because applications look these up with interned keys: the dictionary then compares pointers. Names that
 // clients invent are not interned: CPython 3.12 never frees an interned string.
 constexpr std::string_view kCommonNames[] = {
-    "HTTP_ACCEPT",           "HTTP_ACCEPT_CHARSET",     "HTTP_ACCEPT_ENCODING",      "HTTP_ACCEPT_LANGUAGE",
-    "HTTP_AUTHORIZATION",    "HTTP_CACHE_CONTROL",      "HTTP_CONNECTION",           "HTTP_COOKIE",
-    "HTTP_DNT",              "HTTP_EXPECT",             "HTTP_FORWARDED",            "HTTP_IF_MATCH",
-    "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH",     "HTTP_IF_UNMODIFIED_SINCE",  "HTTP_KEEP_ALIVE",
-    "HTTP_ORIGIN",           "HTTP_PRAGMA",             "HTTP_RANGE",                "HTTP_REFERER",
-    "HTTP_SEC_FETCH_DEST",   "HTTP_SEC_FETCH_MODE",     "HTTP_SEC_FETCH_SITE",       "HTTP_SEC_FETCH_USER",
-    "HTTP_TE",               "HTTP_TRACEPARENT",        "HTTP_TRANSFER_ENCODING",    "HTTP_UPGRADE",
-    "HTTP_USER_AGENT",       "HTTP_VIA",                "HTTP_X_CSRFTOKEN",          "HTTP_X_FORWARDED_FOR",
-    "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT",   "HTTP_X_FORWARDED_PROTO",    "HTTP_X_REAL_IP",
-    "HTTP_X_REQUEST_ID",     "HTTP_X_REQUESTED_WITH",
+    "CONTENT_LENGTH",
+    "CONTENT_TYPE",
+    "HTTP_ACCEPT",
+    "HTTP_ACCEPT_CHARSET",
+    "HTTP_ACCEPT_ENCODING",
+    "HTTP_ACCEPT_LANGUAGE",
+    "HTTP_AUTHORIZATION",
+    "HTTP_CACHE_CONTROL",
+    "HTTP_CONNECTION",
+    "HTTP_COOKIE",
+    "HTTP_DNT",
+    "HTTP_EXPECT",
+    "HTTP_FORWARDED",
+    "HTTP_HOST",
+    "HTTP_IF_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_UNMODIFIED_SINCE",
+    "HTTP_KEEP_ALIVE",
+    "HTTP_ORIGIN",
+    "HTTP_PRAGMA",
+    "HTTP_RANGE",
+    "HTTP_REFERER",
+    "HTTP_SEC_FETCH_DEST",
+    "HTTP_SEC_FETCH_MODE",
+    "HTTP_SEC_FETCH_SITE",
+    "HTTP_SEC_FETCH_USER",
+    "HTTP_TE",
+    "HTTP_TRACEPARENT",
+    "HTTP_TRANSFER_ENCODING",
+    "HTTP_UPGRADE",
+    "HTTP_USER_AGENT",
+    "HTTP_VIA",
+    "HTTP_X_CSRFTOKEN",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_REQUEST_ID",
+    "HTTP_X_REQUESTED_WITH",
 };
 
 PyRef Intern(std::string_view text) {
@@ -66,8 +100,6 @@ EnvironBuilder::EnvironBuilder(const ServerInfo& server, PyObject* errors, PyObj
       {&keys_.remote_addr, "REMOTE_ADDR"},
       {&keys_.remote_port, "REMOTE_PORT"},
       {&keys_.wsgi_input, "wsgi.input"},
-      {&keys_.content_type, "CONTENT_TYPE"},
-      {&keys_.content_length, "CONTENT_LENGTH"},
       {&keys_.http_host, "HTTP_HOST"},
       {&empty_, ""},
       {&get_, "GET"},
@@ -143,64 +175,52 @@ PyRef EnvironBuilder::PathOf(std::string_view raw_path) {
 
 bool EnvironBuilder::SetPeer(PyObject* environ, const PeerAddress& peer) {
   if (peer.family == PeerAddress::Family::kUnix) return true;  // the template's empty strings
-  char port[8];
-  const std::string_view port_text(port, std::to_chars(port, port + sizeof port, peer.port).ptr - port);
-  return Set(environ, keys_.remote_addr, AddressOf(peer)) && Set(environ, keys_.remote_port, ports_.Get(port_text));
-}
-
-PyRef EnvironBuilder::AddressOf(const PeerAddress& peer) {
-  char text[INET6_ADDRSTRLEN];
-  if (peer.family == PeerAddress::Family::kIpv6) {
-    return values_.Get(inet_ntop(AF_INET6, peer.ip, text, sizeof text));
+  static_assert(offsetof(PeerAddress, port) == sizeof peer.ip);
+  const std::string_view ip_and_port(reinterpret_cast<const char*>(&peer), sizeof peer.ip + sizeof peer.port);
+  PeerSlot& slot = peers_[SampleHash(ip_and_port) % kPeerSlots];
+  if (slot.peer != peer) {
+    char address[INET6_ADDRSTRLEN];
+    inet_ntop(peer.family == PeerAddress::Family::kIpv4 ? AF_INET : AF_INET6, peer.ip, address, sizeof address);
+    slot = {peer, values_.Get(address), FromLatin1(std::to_string(peer.port))};
   }
-  uint32_t ip;
-  std::memcpy(&ip, peer.ip, sizeof ip);
-  Ipv4Slot& slot = ipv4_[(ip * 0x9e3779b1u) >> 24];
-  static_assert(kIpv4Slots == 1 << 8);
-  if (slot.ip != ip || !slot.text) slot = {ip, FromLatin1(inet_ntop(AF_INET, peer.ip, text, sizeof text))};
-  return PyRef::Share(slot.text.get());
+  return Set(environ, keys_.remote_addr, slot.address) && Set(environ, keys_.remote_port, slot.port);
 }
 
 PyRef EnvironBuilder::KeyOf(std::string_view name) {
-  if (EqualsIgnoreCase(name, "content-type")) return PyRef::Share(keys_.content_type.get());
-  if (EqualsIgnoreCase(name, "content-length")) return PyRef::Share(keys_.content_length.get());
-  constexpr std::string_view kPrefix = "HTTP_";
-  char buffer[128];
-  std::string long_name;
-  char* key = buffer;
-  if (kPrefix.size() + name.size() > sizeof buffer) {
-    long_name.resize(kPrefix.size() + name.size());
-    key = long_name.data();
+  if (name.size() > kCachedNameBytesMax) return MakeKey(name);
+  NameSlot& slot = names_[SampleHash(name) % kNameSlots];
+  if (slot.name != name) slot = {std::string(name), MakeKey(name)};
+  return PyRef::Share(slot.key.get());
+}
+
+PyRef EnvironBuilder::MakeKey(std::string_view name) {
+  std::string key = "HTTP_" + std::string(name);
+  for (char& c : key) {
+    if (c == '-') c = '_';
+    if (c >= 'a' && c <= 'z') c -= 'a' - 'A';
   }
-  char* end = std::copy(kPrefix.begin(), kPrefix.end(), key);
-  end = std::transform(name.begin(), name.end(), end, [](char c) {
-    return c == '-' ? '_' : static_cast<char>(c - 32 * (c >= 'a' && c <= 'z'));
-  });
-  return names_.Get({key, static_cast<size_t>(end - key)}, [this](std::string_view text) {
-    PyRef made = FromLatin1(text);
-    PyObject* interned = made ? PyDict_GetItemWithError(common_names_.get(), made.get()) : nullptr;
-    return interned != nullptr ? PyRef::Share(interned) : std::move(made);
-  });
+  if (key == "HTTP_CONTENT_TYPE" || key == "HTTP_CONTENT_LENGTH") key.erase(0, std::strlen("HTTP_"));
+  PyRef made = FromLatin1(key);
+  PyObject* interned = made ? PyDict_GetItemWithError(common_names_.get(), made.get()) : nullptr;
+  return interned != nullptr ? PyRef::Share(interned) : std::move(made);
 }
 
 bool EnvironBuilder::SetHeaders(PyObject* environ, const RequestHead& head) {
   const Py_ssize_t size_before = PyDict_GET_SIZE(environ);
-  size_t replaced = 0;
+  bool has_host = false;
   for (const HeaderField& field : head.headers) {
-    if (EqualsIgnoreCase(field.name, "host")) {
-      replaced = 1;
-      if (!Set(environ, keys_.http_host, values_.Get(field.value))) return false;
-    } else if (!Set(environ, KeyOf(field.name), values_.Get(field.value))) {
-      return false;
-    }
+    const PyRef key = KeyOf(field.name);
+    has_host = has_host || key.get() == keys_.http_host.get();
+    if (!Set(environ, key, values_.Get(field.value))) return false;
   }
-  const size_t added = static_cast<size_t>(PyDict_GET_SIZE(environ) - size_before);
-  if (added + replaced != head.headers.size() && !JoinRepeatedHeaders(environ, head)) return false;
-  return replaced == 1 || PyDict_DelItem(environ, keys_.http_host.get()) == 0;
+  // Each new name made the dictionary grow; Host was there already.
+  const size_t names = static_cast<size_t>(PyDict_GET_SIZE(environ) - size_before) + has_host;
+  if (names != head.headers.size() && !JoinRepeatedHeaders(environ, head)) return false;
+  return has_host || PyDict_DelItem(environ, keys_.http_host.get()) == 0;
 }
 
-// Some name came more than once and its last value won. Rare, so the search for which is linear; the headers are bounded
-// (Limits::header_count_max).
+// Some name came more than once and its last value won. Rare, so the search for which is linear; the headers are
+// bounded (Limits::header_count_max).
 bool EnvironBuilder::JoinRepeatedHeaders(PyObject* environ, const RequestHead& head) {
   struct Joined {
     PyRef key;

@@ -9,8 +9,6 @@
 // request come from direct-mapped caches. GIL held in every call. Never parks.
 #pragma once
 
-#include "pyhost/python.h"
-
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -19,6 +17,7 @@
 
 #include "pyhost/exchange.h"
 #include "pyhost/py_ref.h"
+#include "pyhost/python.h"
 #include "pyhost/string_cache.h"
 
 namespace greenring::pyhost {
@@ -62,7 +61,7 @@ class EnvironBuilder {
   // The interned keys that differ from request to request and are not made from a header's name.
   struct Keys {
     PyRef request_method, path_info, query_string, request_uri, raw_uri, server_protocol, remote_addr, remote_port;
-    PyRef wsgi_input, content_type, content_length, http_host;
+    PyRef wsgi_input, http_host;
   };
 
   bool SetRequestLine(PyObject* environ, const protocol::RequestHead& head);
@@ -70,14 +69,20 @@ class EnvironBuilder {
   bool SetHeaders(PyObject* environ, const protocol::RequestHead& head);
   bool JoinRepeatedHeaders(PyObject* environ, const protocol::RequestHead& head);
   PyRef KeyOf(std::string_view header_name);
+  PyRef MakeKey(std::string_view header_name);
   PyRef PathOf(std::string_view raw_path);
-  PyRef AddressOf(const PeerAddress& peer);
 
-  static constexpr size_t kIpv4Slots = 256;
-  struct Ipv4Slot {
-    uint32_t ip = 0;
-    PyRef text;
+  // Direct-mapped caches, as StringCache. Names are found as they were received, so that a hit needs no upper-casing.
+  struct NameSlot {
+    std::string name;
+    PyRef key;
   };
+  struct PeerSlot {
+    PeerAddress peer;
+    PyRef address, port;
+  };
+  static constexpr size_t kNameSlots = 256;
+  static constexpr size_t kPeerSlots = 1024;  // the connections that are active at a time
 
   const ServerInfo server_;
   const PyRef errors_;
@@ -85,11 +90,10 @@ class EnvironBuilder {
   Keys keys_;
   PyRef empty_, get_, http10_;
   PyRef common_names_;  // dict of the interned HTTP_* names, each to itself
-  StringCache<256> names_;
+  std::array<NameSlot, kNameSlots> names_;
+  std::array<PeerSlot, kPeerSlots> peers_;
   StringCache<512> values_;
   StringCache<512> targets_;
-  StringCache<1024> ports_;
-  std::array<Ipv4Slot, kIpv4Slots> ipv4_;
   std::vector<std::unique_ptr<EnvironTemplate>> listeners_;
 };
 

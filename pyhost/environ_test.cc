@@ -3,8 +3,8 @@
 #include <string>
 
 #include "gtest/gtest.h"
-#include "pyhost/python_test.h"
 #include "protocol/http1_parser.h"
+#include "pyhost/python_test.h"
 
 namespace greenring::pyhost {
 namespace {
@@ -45,15 +45,28 @@ constexpr const char kGet[] = "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n";
 TEST_F(EnvironTest, HasAllThatPep3333Requires) {
   Build("POST /a/b?c=d HTTP/1.1\r\nHost: example.org:81\r\nContent-Type: text/x\r\nContent-Length: 5\r\n\r\n");
   EXPECT_EQ(Evaluate("type(environ)"), "<class 'dict'>");
-  const std::pair<const char*, const char*> expected[] = {
-      {"REQUEST_METHOD", "POST"},    {"SCRIPT_NAME", ""},      {"PATH_INFO", "/a/b"},
-      {"QUERY_STRING", "c=d"},       {"CONTENT_TYPE", "text/x"}, {"CONTENT_LENGTH", "5"},
-      {"SERVER_NAME", "0.0.0.0"},    {"SERVER_PORT", "8080"},  {"SERVER_PROTOCOL", "HTTP/1.1"},
-      {"REMOTE_ADDR", "10.11.12.13"}, {"REMOTE_PORT", "54321"}, {"REQUEST_URI", "/a/b?c=d"},
-      {"RAW_URI", "/a/b?c=d"},       {"HTTP_HOST", "example.org:81"}, {"wsgi.version", "(1, 0)"},
-      {"wsgi.url_scheme", "http"},   {"wsgi.multithread", "True"}, {"wsgi.multiprocess", "True"},
-      {"wsgi.run_once", "False"},    {"wsgi.input_terminated", "True"}, {"HTTP_CONTENT_TYPE", "(absent)"},
-      {"HTTP_CONTENT_LENGTH", "(absent)"}};
+  const std::pair<const char*, const char*> expected[] = {{"REQUEST_METHOD", "POST"},
+                                                          {"SCRIPT_NAME", ""},
+                                                          {"PATH_INFO", "/a/b"},
+                                                          {"QUERY_STRING", "c=d"},
+                                                          {"CONTENT_TYPE", "text/x"},
+                                                          {"CONTENT_LENGTH", "5"},
+                                                          {"SERVER_NAME", "0.0.0.0"},
+                                                          {"SERVER_PORT", "8080"},
+                                                          {"SERVER_PROTOCOL", "HTTP/1.1"},
+                                                          {"REMOTE_ADDR", "10.11.12.13"},
+                                                          {"REMOTE_PORT", "54321"},
+                                                          {"REQUEST_URI", "/a/b?c=d"},
+                                                          {"RAW_URI", "/a/b?c=d"},
+                                                          {"HTTP_HOST", "example.org:81"},
+                                                          {"wsgi.version", "(1, 0)"},
+                                                          {"wsgi.url_scheme", "http"},
+                                                          {"wsgi.multithread", "True"},
+                                                          {"wsgi.multiprocess", "True"},
+                                                          {"wsgi.run_once", "False"},
+                                                          {"wsgi.input_terminated", "True"},
+                                                          {"HTTP_CONTENT_TYPE", "(absent)"},
+                                                          {"HTTP_CONTENT_LENGTH", "(absent)"}};
   for (const auto& [key, value] : expected) EXPECT_EQ(Value(key), value) << key;
   PyObject* environ = PyDict_GetItemString(globals_.get(), "environ");
   EXPECT_EQ(PyDict_GetItemString(environ, "wsgi.input"), input_.get());
@@ -64,7 +77,8 @@ TEST_F(EnvironTest, WhatARequestDoesNotSayIsNotLeftFromAnother) {
   Build("POST /x?q HTTP/1.1\r\nHost: a\r\nContent-Type: b\r\nX-Only: 1\r\n\r\n");
   Execute("environ['added'] = environ['wsgi.version'] = None\n");
   Build("GET / HTTP/1.0\r\n\r\n");
-  for (const char* key : {"CONTENT_TYPE", "HTTP_X_ONLY", "HTTP_HOST", "added"}) EXPECT_EQ(Value(key), "(absent)") << key;
+  for (const char* key : {"CONTENT_TYPE", "HTTP_X_ONLY", "HTTP_HOST", "added"})
+    EXPECT_EQ(Value(key), "(absent)") << key;
   EXPECT_EQ(Value("REQUEST_METHOD"), "GET");
   EXPECT_EQ(Value("QUERY_STRING"), "");
   EXPECT_EQ(Value("SERVER_PROTOCOL"), "HTTP/1.0");
@@ -72,9 +86,12 @@ TEST_F(EnvironTest, WhatARequestDoesNotSayIsNotLeftFromAnother) {
 }
 
 TEST_F(EnvironTest, PathIsDecodedToBytesAsLatin1) {
-  const std::pair<const char*, const char*> paths[] = {{"/caf%C3%A9", "/caf\u00c3\u00a9"}, {"/a%20b", "/a b"},
-                                                       {"/a+b", "/a+b"},                   {"/a%2fb", "/a/b"},
-                                                       {"/%25", "/%"},                     {"/%2541", "/%41"},
+  const std::pair<const char*, const char*> paths[] = {{"/caf%C3%A9", "/caf\u00c3\u00a9"},
+                                                       {"/a%20b", "/a b"},
+                                                       {"/a+b", "/a+b"},
+                                                       {"/a%2fb", "/a/b"},
+                                                       {"/%25", "/%"},
+                                                       {"/%2541", "/%41"},
                                                        {"/a%zz", "/a%zz"}};
   for (const auto& [target, path] : paths) {
     Build(std::string("GET ") + target + " HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -104,7 +121,8 @@ TEST_F(EnvironTest, HeadersBecomeUpperCaseVariables) {
 }
 
 TEST_F(EnvironTest, RepeatedHeadersAreJoinedInTheirOrder) {
-  Build("GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nCookie: a=1\r\nX-B: between\r\nx-a: 1\r\nX_A: 3\r\ncookie: b=2\r\n\r\n");
+  Build(
+      "GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nCookie: a=1\r\nX-B: between\r\nx-a: 1\r\nX_A: 3\r\ncookie: b=2\r\n\r\n");
   EXPECT_EQ(Value("HTTP_X_A"), "1,1,3");
   EXPECT_EQ(Value("HTTP_X_B"), "between");
   EXPECT_EQ(Value("HTTP_COOKIE"), "a=1; b=2");

@@ -8,8 +8,7 @@ namespace greenring::pyhost {
 namespace {
 
 struct ErrorStream {
-  PyObject_HEAD
-  ErrorLog* log;  // null once closed
+  PyObject_HEAD ErrorLog* log;  // null once closed
 };
 
 PyObject* Write(PyObject* self, PyObject* text) {

@@ -2,7 +2,8 @@
 //
 //   PyRef errors = NewErrorStream(&error_log);
 //   PyDict_SetItemString(environ, "wsgi.errors", errors.get());
-//   CloseErrorStream(errors.get());                  // the application may have kept it: writes are dropped from now on
+//   CloseErrorStream(errors.get());                  // the application may have kept it: writes are dropped from now
+//   on
 //
 // GIL held; Python code may use the stream on any OS thread. Never parks.
 #pragma once

@@ -28,6 +28,8 @@ struct PeerAddress {
   uint8_t ip[16] = {};  // network byte order; the first four bytes for kIpv4
   uint16_t port = 0;    // host byte order
   Family family = Family::kUnix;
+
+  bool operator==(const PeerAddress&) const = default;
 };
 
 // What is known of a request before its body is read. The references must stay valid until Handle returns.

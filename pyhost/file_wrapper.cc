@@ -1,5 +1,3 @@
-#include "pyhost/python.h"
-
 #include "pyhost/file_wrapper.h"
 
 #include <structmember.h>
@@ -7,14 +5,15 @@
 
 #include <cstddef>
 
+#include "pyhost/python.h"
+
 namespace greenring::pyhost {
 namespace {
 
 constexpr Py_ssize_t kDefaultBlockBytes = 8192;
 
 struct FileWrapper {
-  PyObject_HEAD
-  PyObject* file;
+  PyObject_HEAD PyObject* file;
   Py_ssize_t block_bytes;
 };
 

@@ -24,8 +24,8 @@ struct FileRange {
 PyRef NewFileWrapperType();
 
 // Whether `result` is a FileWrapper whose blocks would be exactly the bytes of a regular file from the file object's
-// position to its end: an io.FileIO, or a buffered reader over one, neither with a read() of its own. Objects that merely
-// have a fileno() may decode what they read (gzip), so they are iterated. Sets no Python error.
+// position to its end: an io.FileIO, or a buffered reader over one, neither with a read() of its own. Objects that
+// merely have a fileno() may decode what they read (gzip), so they are iterated. Sets no Python error.
 bool FileRangeOf(PyObject* result, PyObject* type, FileRange* range);
 
 }  // namespace greenring::pyhost

@@ -1,8 +1,7 @@
-#include "pyhost/python.h"
-
 #include "pyhost/gil.h"
 
 #include "base/check.h"
+#include "pyhost/python.h"
 
 namespace greenring::pyhost {
 namespace {

@@ -9,9 +9,9 @@
 //   { ScopedGilRelease release; scheduler.Run(&poller); }
 //
 // How the GIL moves. While a green thread runs, the GIL is its own business (Py_BEGIN_ALLOW_THREADS works). At its
-// switch-out the hook notes whether it holds the GIL, which it does if its state is CPython's current one. If so the GIL
-// stays with the OS thread: another green thread that was switched out holding it gets it by PyThreadState_Swap. It is
-// given up before one runs that will take it by itself (it was parked inside Py_BEGIN_ALLOW_THREADS) or that has no
+// switch-out the hook notes whether it holds the GIL, which it does if its state is CPython's current one. If so the
+// GIL stays with the OS thread: another green thread that was switched out holding it gets it by PyThreadState_Swap. It
+// is given up before one runs that will take it by itself (it was parked inside Py_BEGIN_ALLOW_THREADS) or that has no
 // Python state, and before the loop waits. Other Python threads ask for the GIL through CPython's eval breaker, which
 // running bytecode honours, so they get their share of a loop that never waits.
 //

@@ -1,6 +1,6 @@
-#include "pyhost/python_test.h"
-
 #include <string>
+
+#include "pyhost/python_test.h"
 
 namespace greenring::pyhost {
 namespace {
@@ -105,7 +105,8 @@ INSTANTIATE_TEST_SUITE_P(Gil, SwitchTest, ::testing::Values("yield_now()", "yiel
                          [](const auto& info) { return info.index == 0 ? "HoldingTheGil" : "InsideAllowThreads"; });
 
 TEST_F(GilTest, GreenThreadsWithAndWithoutTheGilAlternate) {
-  Execute("count = 0\ndef run(step):\n    global count\n    for _ in range(100):\n        step()\n        count += 1\n");
+  Execute(
+      "count = 0\ndef run(step):\n    global count\n    for _ in range(100):\n        step()\n        count += 1\n");
   RunGreen({[this] { Execute("run(yield_now)"); }, [this] { Execute("run(yield_without_gil)"); },
             [this] { Execute("run(yield_now)"); }});
   EXPECT_EQ(Evaluate("count"), "300");
@@ -146,7 +147,9 @@ TEST_F(GilTest, GreenThreadsWithoutPythonRunBesideThoseWithIt) {
 }
 
 TEST_F(GilTest, APythonThreadRunsWhileTheLoopWaits) {
-  Execute("import threading\nran = []\ndef other():\n    ran.append(threading.current_thread().name)\n    unpark_remote()\n");
+  Execute(
+      "import threading\nran = []\ndef other():\n    ran.append(threading.current_thread().name)\n    "
+      "unpark_remote()\n");
   RunGreen({[this] {
     parked_thread = scheduler_.current();
     Execute("thread = threading.Thread(target=other, name='other')\nthread.start()\n");
@@ -195,11 +198,10 @@ class Noisy:
 }
 
 TEST_F(GilTest, AThousandGreenThreadsLeaveNothingBehind) {
-  Execute("import contextvars, threading\nlocal = threading.local()\nv = contextvars.ContextVar('v')\n"
-          "def run():\n    local.x = v.set([])\n    yield_now()\n");
-  const auto thousand = [this] {
-    RunGreen(std::vector<std::function<void()>>(1000, [this] { Execute("run()"); }));
-  };
+  Execute(
+      "import contextvars, threading\nlocal = threading.local()\nv = contextvars.ContextVar('v')\n"
+      "def run():\n    local.x = v.set([])\n    yield_now()\n");
+  const auto thousand = [this] { RunGreen(std::vector<std::function<void()>>(1000, [this] { Execute("run()"); })); };
   thousand();
   const int64_t before = AllocatedBlocks();
   thousand();

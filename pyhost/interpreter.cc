@@ -1,5 +1,3 @@
-#include "pyhost/python.h"
-
 #include "pyhost/interpreter.h"
 
 #include <signal.h>
@@ -17,6 +15,7 @@
 #include "base/errno_status.h"
 #include "pyhost/gil.h"
 #include "pyhost/py_ref.h"
+#include "pyhost/python.h"
 #include "pyhost/python_error.h"
 
 namespace greenring::pyhost {
@@ -45,25 +44,27 @@ absl::StatusOr<std::string> ExecutableOf(const fs::path& virtualenv) {
   const std::string home = HomeOf(virtualenv);
   std::error_code error;
   if (home.empty() || !fs::exists(executable, error)) {
-    return absl::NotFoundError(absl::StrCat(virtualenv.string(), " is no virtual environment (it needs bin/python and pyvenv.cfg): make one with `",
-                                            kExecutable, " -m venv ", virtualenv.string(), "`"));
+    return absl::NotFoundError(absl::StrCat(
+        virtualenv.string(), " is no virtual environment (it needs bin/python and pyvenv.cfg): make one with `",
+        kExecutable, " -m venv ", virtualenv.string(), "`"));
   }
   const std::string library = absl::StrCat("python", PY_MAJOR_VERSION, ".", PY_MINOR_VERSION);
   const bool same_version = fs::exists(virtualenv / "lib" / library, error);
   const bool same_home = fs::equivalent(home, fs::path(kExecutable).parent_path(), error);
   if (!same_version || !same_home) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the virtual environment ", virtualenv.string(), " was made by a Python in ", home, ", but this server embeds ",
-        kExecutable, " (", PY_VERSION, "): make one with `", kExecutable, " -m venv DIR`, or build the server with PYTHON_CONFIG=",
-        home, "/", library, "-config"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the virtual environment ", virtualenv.string(), " was made by a Python in ", home,
+                     ", but this server embeds ", kExecutable, " (", PY_VERSION, "): make one with `", kExecutable,
+                     " -m venv DIR`, or build the server with PYTHON_CONFIG=", home, "/", library, "-config"));
   }
   return executable.string();
 }
 
 absl::Status ToStatus(const PyStatus& status) {
   if (!PyStatus_Exception(status)) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("Python does not start: ", status.err_msg != nullptr ? status.err_msg : "exit",
-                                          " (is ", kExecutable, " installed completely?)"));
+  return absl::InternalError(
+      absl::StrCat("Python does not start: ", status.err_msg != nullptr ? status.err_msg : "exit", " (is ", kExecutable,
+                   " installed completely?)"));
 }
 
 // PyConfig with RAII.
@@ -87,12 +88,14 @@ absl::Status Initialize(const std::string& executable, const InterpreterOptions&
   std::vector<char*> argv;
   for (const std::string& argument : options.argv) argv.push_back(const_cast<char*>(argument.c_str()));
   if (argv.empty()) argv.push_back(const_cast<char*>(""));
-  if (status.ok()) status = ToStatus(PyConfig_SetBytesArgv(config.get(), static_cast<Py_ssize_t>(argv.size()), argv.data()));
+  if (status.ok())
+    status = ToStatus(PyConfig_SetBytesArgv(config.get(), static_cast<Py_ssize_t>(argv.size()), argv.data()));
   if (status.ok()) status = ToStatus(Py_InitializeFromConfig(config.get()));
   return status;
 }
 
-// The first import of `signal` would install CPython's SIGINT handler, whatever PyConfig says: import it now, and undo that.
+// The first import of `signal` would install CPython's SIGINT handler, whatever PyConfig says: import it now, and undo
+// that.
 absl::Status KeepInterruptSignal() {
   struct sigaction before;
   ::sigaction(SIGINT, nullptr, &before);

@@ -38,13 +38,14 @@ struct InterpreterOptions {
 
 class Interpreter {
  public:
-  // Starts CPython on this OS thread, which is its main thread from now on, and leaves the GIL held. The errors say what
-  // to change: a directory or virtual environment that is not there or not for this CPython, a broken installation.
+  // Starts CPython on this OS thread, which is its main thread from now on, and leaves the GIL held. The errors say
+  // what to change: a directory or virtual environment that is not there or not for this CPython, a broken
+  // installation.
   static absl::StatusOr<std::unique_ptr<Interpreter>> Start(const InterpreterOptions& options);
 
-  // Ends CPython on the thread that started it, GIL held: joins non-daemon threads, runs atexit handlers, flushes stdout
-  // and stderr. While green threads with Python states are still alive (parked: a drain that timed out) the objects are
-  // left where they are, because those green threads' frames refer to them; the process must then exit.
+  // Ends CPython on the thread that started it, GIL held: joins non-daemon threads, runs atexit handlers, flushes
+  // stdout and stderr. While green threads with Python states are still alive (parked: a drain that timed out) the
+  // objects are left where they are, because those green threads' frames refer to them; the process must then exit.
   ~Interpreter();
 
   Interpreter(const Interpreter&) = delete;

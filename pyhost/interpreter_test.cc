@@ -1,5 +1,3 @@
-#include "pyhost/python.h"
-
 #include "pyhost/interpreter.h"
 
 #include <signal.h>
@@ -15,6 +13,7 @@
 #include "green/scheduler.h"
 #include "gtest/gtest.h"
 #include "pyhost/gil.h"
+#include "pyhost/python.h"
 #include "testing/sim_clock.h"
 #include "testing/sim_poller.h"
 
@@ -45,7 +44,8 @@ class InterpreterTest : public ::testing::Test {
       std::fprintf(stderr, "%s\n", std::string(interpreter.status().message()).c_str());
       std::exit(1);
     }
-    const int result = PyRun_SimpleString(("import sys\ndef say(*what): print(*what, file=sys.stderr)\n" + source).c_str());
+    const int result =
+        PyRun_SimpleString(("import sys\ndef say(*what): print(*what, file=sys.stderr)\n" + source).c_str());
     interpreter->reset();
     std::fprintf(stderr, "ended\n");
     std::exit(result == 0 ? 0 : 2);
@@ -55,7 +55,8 @@ class InterpreterTest : public ::testing::Test {
     fs::create_directories(directory_ / "venv" / "bin");
     fs::create_directories(directory_ / "venv" / "lib" / library / "site-packages");
     fs::create_symlink(GREENRING_PYTHON_EXECUTABLE, directory_ / "venv" / "bin" / "python");
-    std::ofstream(directory_ / "venv" / "pyvenv.cfg") << "home = " << home << "\ninclude-system-site-packages = false\n";
+    std::ofstream(directory_ / "venv" / "pyvenv.cfg")
+        << "home = " << home << "\ninclude-system-site-packages = false\n";
   }
 
   static std::string Library() {
@@ -70,8 +71,8 @@ using InterpreterDeathTest = InterpreterTest;
 
 TEST_F(InterpreterDeathTest, HasThePathsOfTheInterpreterItStandsFor) {
   // What the interpreter itself prints, run in another directory so that its own sys.path[0] ('') is left out.
-  const std::string command = std::string(GREENRING_PYTHON_EXECUTABLE) +
-                              " -c 'import sys; print(sys.prefix, sys.executable, *sys.path[1:])'";
+  const std::string command =
+      std::string(GREENRING_PYTHON_EXECUTABLE) + " -c 'import sys; print(sys.prefix, sys.executable, *sys.path[1:])'";
   FILE* pipe = ::popen(command.c_str(), "r");
   char line[4096];
   ASSERT_NE(std::fgets(line, sizeof line, pipe), nullptr);
@@ -94,9 +95,10 @@ TEST_F(InterpreterDeathTest, AMissingWorkingDirectoryIsNamed) {
 }
 
 TEST_F(InterpreterDeathTest, ExtensionModulesFindTheApiOfTheProgram) {
-  EXPECT_EXIT(Run({}, "import _ssl, _ctypes, _decimal, ctypes\n"
-                      "ctypes.pythonapi.PyLong_FromLong.restype = ctypes.py_object\n"
-                      "say('number', ctypes.pythonapi.PyLong_FromLong(7))"),
+  EXPECT_EXIT(Run({},
+                  "import _ssl, _ctypes, _decimal, ctypes\n"
+                  "ctypes.pythonapi.PyLong_FromLong.restype = ctypes.py_object\n"
+                  "say('number', ctypes.pythonapi.PyLong_FromLong(7))"),
               ::testing::ExitedWithCode(0), "number 7\n");
 }
 
@@ -128,7 +130,8 @@ TEST_F(InterpreterDeathTest, ADirectoryThatIsNoVirtualenvIsRefused) {
 
 TEST_F(InterpreterDeathTest, SignalsStayTheServers) {
   EXPECT_EXIT(Run({}, "import os, signal\nos.kill(os.getpid(), signal.SIGINT)"), ::testing::KilledBySignal(SIGINT), "");
-  EXPECT_EXIT(Run({}, "import os, signal\nos.kill(os.getpid(), signal.SIGPIPE)"), ::testing::ExitedWithCode(0), "ended");
+  EXPECT_EXIT(Run({}, "import os, signal\nos.kill(os.getpid(), signal.SIGPIPE)"), ::testing::ExitedWithCode(0),
+              "ended");
 }
 
 TEST_F(InterpreterDeathTest, EndsAsPythonDoes) {
@@ -145,9 +148,10 @@ TEST_F(InterpreterDeathTest, EndsAsPythonDoes) {
 }
 
 TEST_F(InterpreterDeathTest, EndsBesideADaemonThreadThatNeverStops) {
-  EXPECT_EXIT(Run({}, "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
-                      "def spin():\n    while True: pass\n"
-                      "threading.Thread(target=spin, daemon=True).start()\n"),
+  EXPECT_EXIT(Run({},
+                  "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+                  "def spin():\n    while True: pass\n"
+                  "threading.Thread(target=spin, daemon=True).start()\n"),
               ::testing::ExitedWithCode(0), "ended\n");
 }
 

@@ -4,13 +4,13 @@
 //   PyDict_SetItem(environ, name.get(), value);
 //   return name.release();
 //
-// Move-only. All but the null state needs the GIL held, the destructor too. Never parks, but a destructor may run Python
-// code (tp_dealloc, __del__), which may.
+// Move-only. All but the null state needs the GIL held, the destructor too. Never parks, but a destructor may run
+// Python code (tp_dealloc, __del__), which may.
 #pragma once
 
-#include "pyhost/python.h"
-
 #include <utility>
+
+#include "pyhost/python.h"
 
 namespace greenring::pyhost {
 

@@ -7,17 +7,16 @@
 // GIL held. Never parks.
 #pragma once
 
-#include "pyhost/python.h"
-
 #include <string>
 #include <string_view>
 
 #include "pyhost/py_ref.h"
+#include "pyhost/python.h"
 
 namespace greenring::pyhost {
 
-// The characters of a str whose code points are all below 256, one byte each, in the object's own memory: WSGI's "native
-// strings". False for other strings and other objects; sets no Python error.
+// The characters of a str whose code points are all below 256, one byte each, in the object's own memory: WSGI's
+// "native strings". False for other strings and other objects; sets no Python error.
 inline bool Latin1View(PyObject* object, std::string_view* view) {
   if (!PyUnicode_Check(object)) return false;
 #if PY_VERSION_HEX < 0x030C0000

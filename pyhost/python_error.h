@@ -5,12 +5,11 @@
 // GIL held. Formatting runs Python code of the standard library (and the exception's __str__), which may park.
 #pragma once
 
-#include "pyhost/python.h"
-
 #include <string>
 
 #include "absl/status/status.h"
 #include "pyhost/py_ref.h"
+#include "pyhost/python.h"
 
 namespace greenring::pyhost {
 

@@ -9,8 +9,6 @@
 // The test body runs on the interpreter's main thread, GIL held.
 #pragma once
 
-#include "pyhost/python.h"
-
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +20,7 @@
 #include "pyhost/interpreter.h"
 #include "pyhost/py_ref.h"
 #include "pyhost/py_text.h"
+#include "pyhost/python.h"
 #include "testing/sim_clock.h"
 #include "testing/sim_poller.h"
 

@@ -19,18 +19,17 @@ constexpr size_t kBufferBytes = 8192;
 constexpr size_t kFirstReadBytesMax = 256 * 1024;
 
 struct State {
-  Exchange* exchange = nullptr;           // null once detached
-  green::GreenThread* reader = nullptr;   // who handles the request
-  int64_t remaining_bytes = 0;            // still to come from the exchange; -1 when only the end tells
-  bool reading = false;                   // a read is parked in the exchange
-  size_t begin = 0, end = 0;              // what the buffer holds
-  absl::Status status;                    // why reading failed
-  std::unique_ptr<char[]> buffer;         // made when readline first needs it
+  Exchange* exchange = nullptr;          // null once detached
+  green::GreenThread* reader = nullptr;  // who handles the request
+  int64_t remaining_bytes = 0;           // still to come from the exchange; -1 when only the end tells
+  bool reading = false;                  // a read is parked in the exchange
+  size_t begin = 0, end = 0;             // what the buffer holds
+  absl::Status status;                   // why reading failed
+  std::unique_ptr<char[]> buffer;        // made when readline first needs it
 };
 
 struct RequestBody {
-  PyObject_HEAD
-  State state;
+  PyObject_HEAD State state;
 };
 
 State* StateOf(PyObject* self) { return &reinterpret_cast<RequestBody*>(self)->state; }

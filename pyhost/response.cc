@@ -10,8 +10,7 @@ namespace greenring::pyhost {
 
 // What start_response and write are bound to: it outlives the Response when the application keeps one of them.
 struct Response::Handle {
-  PyObject_HEAD
-  Response* response;
+  PyObject_HEAD Response* response;
 };
 
 namespace {

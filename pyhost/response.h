@@ -7,11 +7,9 @@
 //   if (response.started()) response.SendComplete(body);         // or Send(piece)..., Finish()
 //   if (response.Detach()) use it again; else throw it away      // the application kept start_response or write
 //
-// PEP 3333: a second start_response needs exc_info, and raises that exception again once the head is on its way. Used on
-// the green thread that handles the request, GIL held.
+// PEP 3333: a second start_response needs exc_info, and raises that exception again once the head is on its way. Used
+// on the green thread that handles the request, GIL held.
 #pragma once
-
-#include "pyhost/python.h"
 
 #include <cstdint>
 #include <string_view>
@@ -21,6 +19,7 @@
 #include "protocol/response_encoder.h"
 #include "pyhost/exchange.h"
 #include "pyhost/py_ref.h"
+#include "pyhost/python.h"
 
 namespace greenring::pyhost {
 
@@ -58,8 +57,8 @@ class Response {
   // The whole body, or the last piece of it, and the end of the response. Parks.
   bool SendComplete(std::string_view body);
 
-  // A piece of the body, behind the head if that is still to be sent; `body_bytes` is then the whole body's size, -1 when
-  // unknown. Parks.
+  // A piece of the body, behind the head if that is still to be sent; `body_bytes` is then the whole body's size, -1
+  // when unknown. Parks.
   bool Send(std::string_view piece, int64_t body_bytes = -1);
 
   // The same for a part of a regular file that is the whole rest of the body. Parks.
@@ -91,9 +90,9 @@ class Response {
   PyRef start_response_;
   PyRef write_;
   protocol::ResponseEncoder encoder_;
-  Exchange* exchange_ = nullptr;          // null while detached
-  green::GreenThread* owner_ = nullptr;   // who handles the request
-  absl::Status status_;                   // the first failure of the exchange
+  Exchange* exchange_ = nullptr;         // null while detached
+  green::GreenThread* owner_ = nullptr;  // who handles the request
+  absl::Status status_;                  // the first failure of the exchange
   bool head_sent_ = false;
 };
 

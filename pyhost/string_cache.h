@@ -8,8 +8,6 @@
 // Owns its strings. GIL held. Never parks.
 #pragma once
 
-#include "pyhost/python.h"
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -18,29 +16,29 @@
 
 #include "pyhost/py_ref.h"
 #include "pyhost/py_text.h"
+#include "pyhost/python.h"
 
 namespace greenring::pyhost {
 
-// A quick hash of short byte strings; good in its high bits. Not for tables that an attacker must not collide: a direct
-// mapped cache has nothing to overflow.
-inline uint64_t HashBytes(std::string_view bytes) {
+// A hash of a string's length and at most 40 of its bytes, spread over it: long values that differ elsewhere share a
+// slot, which costs a cache no more than a miss. Its low bits are good. Not for tables that an attacker must not fill.
+inline uint64_t SampleHash(std::string_view bytes) {
   constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15;
-  const char* at = bytes.data();
-  size_t left = bytes.size();
-  uint64_t hash = left;
-  for (; left > 8; at += 8, left -= 8) {
-    uint64_t word;
-    std::memcpy(&word, at, 8);
-    hash = (hash ^ word) * kMultiplier;
-    hash ^= hash >> 29;
-  }
-  uint64_t last = 0;
-  if (left == 8) {
-    std::memcpy(&last, at, 8);
+  const size_t size = bytes.size();
+  const auto word = [&bytes](size_t at) {
+    uint64_t value;
+    std::memcpy(&value, bytes.data() + at, sizeof value);
+    return value;
+  };
+  uint64_t hash = size * kMultiplier;
+  if (size >= 8) {
+    hash ^= word(0) * 0xff51afd7ed558ccd ^ word(size - 8) * 0xc4ceb9fe1a85ec53;
+    if (size > 16)
+      hash ^= (word(size / 4) ^ hash >> 29) * kMultiplier ^ word(size / 2 - 4) ^ word(size * 3 / 4 - 4) << 1;
   } else {
-    for (size_t i = 0; i < left; ++i) last = last << 8 | static_cast<unsigned char>(at[i]);
+    for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
   }
-  hash = (hash ^ last) * kMultiplier;
+  hash *= kMultiplier;
   return hash ^ hash >> 32;
 }
 
@@ -59,7 +57,7 @@ class StringCache {
   template <typename Make>
   PyRef Get(std::string_view bytes, Make make) {
     if (bytes.size() > kBytesMax) return make(bytes);
-    PyRef& slot = slots_[HashBytes(bytes) % kSlots];
+    PyRef& slot = slots_[SampleHash(bytes) % kSlots];
     std::string_view cached;
     if (!slot || !Latin1View(slot.get(), &cached) || cached != bytes) slot = make(bytes);
     return PyRef::Share(slot.get());

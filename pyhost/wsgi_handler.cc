@@ -28,7 +28,8 @@ bool BytesView(PyObject* object, std::string_view* view) {
 // The items of a list or tuple of nothing but bytes objects: their sizes are known without running Python code.
 bool AreAllBytes(PyObject* sequence) {
   PyObject** items = PySequence_Fast_ITEMS(sequence);
-  return std::all_of(items, items + PySequence_Fast_GET_SIZE(sequence), [](PyObject* item) { return PyBytes_Check(item); });
+  return std::all_of(items, items + PySequence_Fast_GET_SIZE(sequence),
+                     [](PyObject* item) { return PyBytes_Check(item); });
 }
 
 bool IsListOrTuple(PyObject* object) { return PyList_CheckExact(object) || PyTuple_CheckExact(object); }
@@ -65,7 +66,9 @@ WsgiHandler::WsgiHandler(Application application, const ServerInfo& server, Erro
 
 WsgiHandler::~WsgiHandler() { CloseErrorStream(errors_.get()); }
 
-const EnvironTemplate* WsgiHandler::AddListener(const ListenerInfo& listener) { return environs_.AddListener(listener); }
+const EnvironTemplate* WsgiHandler::AddListener(const ListenerInfo& listener) {
+  return environs_.AddListener(listener);
+}
 
 void WsgiHandler::Handle(const RequestInfo& request, Exchange* exchange) {
   std::unique_ptr<Slot> slot = TakeSlot();
@@ -164,8 +167,8 @@ void WsgiHandler::HandleError(const RequestInfo& request, Slot* slot, Exchange* 
   Response& response = slot->response;
   const absl::Status body_status = RequestBodyStatus(slot->body.get());
   // That the client is gone comes back as the OSError which the application got from us: that is nobody's mistake.
-  const bool client_failed = (response.gone() || !body_status.ok()) &&
-                             PyErr_GivenExceptionMatches(exception.get(), PyExc_OSError) != 0;
+  const bool client_failed =
+      (response.gone() || !body_status.ok()) && PyErr_GivenExceptionMatches(exception.get(), PyExc_OSError) != 0;
   if (!client_failed) Log(request, "the application failed", exception.get());
   if (response.gone()) return;
   if (response.head_sent()) {

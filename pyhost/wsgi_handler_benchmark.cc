@@ -1,6 +1,4 @@
 // What the Python side of a request costs: environ, the application's call, the pick-up of its response.
-#include "pyhost/python.h"
-
 #include <memory>
 #include <string>
 
@@ -10,6 +8,7 @@
 #include "pyhost/application.h"
 #include "pyhost/gil.h"
 #include "pyhost/interpreter.h"
+#include "pyhost/python.h"
 #include "pyhost/wsgi_handler.h"
 
 namespace greenring::pyhost {

@@ -102,8 +102,9 @@ class WsgiHandlerTest : public PythonTest {
 
 TEST_F(WsgiHandlerTest, AListOfOnePieceIsAWholeResponse) {
   const auto exchange = Get("def app(environ, start_response):\n    START\n    return [b'hello']\n");
-  EXPECT_EQ(exchange->head_text(),
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: greenring\r\nDate: now\r\nContent-Length: 5\r\n\r\n");
+  EXPECT_EQ(
+      exchange->head_text(),
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: greenring\r\nDate: now\r\nContent-Length: 5\r\n\r\n");
   EXPECT_EQ(exchange->body(), "hello");
   EXPECT_TRUE(exchange->finished());
   EXPECT_THAT(exchange->events(), ElementsAre("sent hello"));
@@ -113,20 +114,21 @@ TEST_F(WsgiHandlerTest, SequencesOfBytesHaveAContentLength) {
   for (const char* value : {"[]", "()", "[b'']", "[b'ab', b'', b'c']", "(b'ab', b'c')"}) {
     const auto exchange = Get(std::string("def app(environ, start_response):\n    START\n    return ") + value + "\n");
     EXPECT_TRUE(exchange->finished());
-    EXPECT_THAT(exchange->head_text(), HasSubstr("Content-Length: " + std::to_string(exchange->body().size()))) << value;
+    EXPECT_THAT(exchange->head_text(), HasSubstr("Content-Length: " + std::to_string(exchange->body().size())))
+        << value;
     EXPECT_TRUE(exchange->body().empty() || exchange->body() == "abc") << value;
   }
 }
 
 TEST_F(WsgiHandlerTest, EachPieceOfAnIteratorIsFlushedBeforeTheNextIsAskedFor) {
-  Serve("def app(environ, start_response):\n    START\n    yield b'one'\n    seen.append(events())\n    yield b''\n"
-        "    yield b'two'\n    seen.append(events())\n");
+  Serve(
+      "def app(environ, start_response):\n    START\n    yield b'one'\n    seen.append(events())\n    yield b''\n"
+      "    yield b'two'\n    seen.append(events())\n");
   FakeExchange exchange(kGet);
   static FakeExchange* current;
   current = &exchange;
-  static PyMethodDef events = {"events", [](PyObject*, PyObject*) {
-    return PyLong_FromSize_t(current->events().size());
-  }, METH_NOARGS, nullptr};
+  static PyMethodDef events = {
+      "events", [](PyObject*, PyObject*) { return PyLong_FromSize_t(current->events().size()); }, METH_NOARGS, nullptr};
   const PyRef function(PyCFunction_New(&events, nullptr));
   PyDict_SetItemString(globals_.get(), "events", function.get());
   Execute("seen = []\n");
@@ -213,17 +215,20 @@ TEST_F(WsgiHandlerTest, ExcInfoIsRaisedAgainOnceTheHeadWasSent) {
 }
 
 TEST_F(WsgiHandlerTest, KeptCallablesRefuseToWorkAfterTheRequest) {
-  Serve("kept = []\ndef app(environ, start_response):\n    kept.append((start_response, START, environ['wsgi.input']))\n"
-        "    return [b'x']\n");
+  Serve(
+      "kept = []\ndef app(environ, start_response):\n    kept.append((start_response, START, environ['wsgi.input']))\n"
+      "    return [b'x']\n");
   for (int i = 0; i < 2; ++i) {
     FakeExchange exchange(kGet);
     Handle(&exchange);
     EXPECT_EQ(exchange.body(), "x");
   }
-  Execute("def outcome(function, *arguments):\n    try: function(*arguments)\n    except Exception as error:"
-          " return type(error).__name__\n    return 'worked'\n"
-          "outcomes = [outcome(f, *a) for s, w, i in kept for f, a in ((s, ('200 OK', [])), (w, (b'x',)), (i.read, ()))]");
-  EXPECT_EQ(Evaluate("outcomes"), "['RuntimeError', 'RuntimeError', 'ValueError', 'RuntimeError', 'RuntimeError', 'ValueError']");
+  Execute(
+      "def outcome(function, *arguments):\n    try: function(*arguments)\n    except Exception as error:"
+      " return type(error).__name__\n    return 'worked'\n"
+      "outcomes = [outcome(f, *a) for s, w, i in kept for f, a in ((s, ('200 OK', [])), (w, (b'x',)), (i.read, ()))]");
+  EXPECT_EQ(Evaluate("outcomes"),
+            "['RuntimeError', 'RuntimeError', 'ValueError', 'RuntimeError', 'RuntimeError', 'ValueError']");
 }
 
 // Errors.
@@ -241,12 +246,14 @@ TEST_F(WsgiHandlerTest, SystemExitEndsOnlyTheRequest) {
 
 TEST_F(WsgiHandlerTest, AnExceptionWhoseTextFailsIsStillLogged) {
   ExpectError(*Get("class Bad(Exception):\n    def __str__(self): raise self\n"
-                   "def app(environ, start_response):\n    raise Bad\n"), "Bad");
+                   "def app(environ, start_response):\n    raise Bad\n"),
+              "Bad");
 }
 
 TEST_F(WsgiHandlerTest, AGoneClientEndsTheRequestQuietly) {
-  Serve("def app(environ, start_response):\n    START\n    try:\n        while True: yield b'x'\n"
-        "    finally: closed.append(True)\n");
+  Serve(
+      "def app(environ, start_response):\n    START\n    try:\n        while True: yield b'x'\n"
+      "    finally: closed.append(True)\n");
   Execute("closed = []\n");
   FakeExchange exchange(kGet);
   exchange.GoneAfter(3);
@@ -256,15 +263,17 @@ TEST_F(WsgiHandlerTest, AGoneClientEndsTheRequestQuietly) {
 }
 
 TEST_F(WsgiHandlerTest, AGoneClientIsAnErrorOfWriteAndOfReading) {
-  Serve("def app(environ, start_response):\n    write = START\n    try:\n        while True: write(b'x')\n"
-        "    except OSError as error: errors.append(type(error).__name__); raise\n");
+  Serve(
+      "def app(environ, start_response):\n    write = START\n    try:\n        while True: write(b'x')\n"
+      "    except OSError as error: errors.append(type(error).__name__); raise\n");
   Execute("errors = []\n");
   FakeExchange written(kGet);
   written.GoneAfter(2);
   Handle(&written);
 
-  Serve("def app(environ, start_response):\n    try: environ['wsgi.input'].read()\n"
-        "    except OSError as error: errors.append(type(error).__name__); raise\n");
+  Serve(
+      "def app(environ, start_response):\n    try: environ['wsgi.input'].read()\n"
+      "    except OSError as error: errors.append(type(error).__name__); raise\n");
   FakeExchange read("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", {"abc"});
   read.FailReadingWith(absl::UnavailableError("reset by peer"));
   Handle(&read);
@@ -297,7 +306,8 @@ TEST_F(WsgiHandlerTest, IterablesAreClosedOnceWhateverHappens) {
 }
 
 TEST_F(WsgiHandlerTest, AFailingCloseIsLoggedAndTheResponseStands) {
-  const auto exchange = Get(std::string(kClosing) + "Closing.close = lambda self: 1 / 0\n"
+  const auto exchange = Get(std::string(kClosing) +
+                            "Closing.close = lambda self: 1 / 0\n"
                             "def app(environ, start_response):\n    START\n    return Closing([b'x'])\n");
   EXPECT_EQ(exchange->body(), "x");
   EXPECT_TRUE(exchange->finished());
@@ -313,10 +323,12 @@ TEST_F(WsgiHandlerTest, ReadingIsBoundedByTheBody) {
     EXPECT_EQ(Read("[body.read(5), body.read(0), body.read(100), body.read(1)]", pieces, chunked),
               "[b'line ', b'', b'one\\nline two\\n\\nlast', b'']");
     EXPECT_EQ(Read("list(body)", pieces, chunked), "[b'line one\\n', b'line two\\n', b'\\n', b'last']");
-    EXPECT_EQ(Read("[body.readline(), body.readline(3), body.read(2), body.readline(-1), body.read(None)]", pieces, chunked),
-              "[b'line one\\n', b'lin', b'e ', b'two\\n', b'\\nlast']");
+    EXPECT_EQ(
+        Read("[body.readline(), body.readline(3), body.read(2), body.readline(-1), body.read(None)]", pieces, chunked),
+        "[b'line one\\n', b'lin', b'e ', b'two\\n', b'\\nlast']");
     EXPECT_EQ(Read("body.readlines()", pieces, chunked), "[b'line one\\n', b'line two\\n', b'\\n', b'last']");
-    EXPECT_EQ(Read("[body.readlines(10), body.readlines(1)]", pieces, chunked), "[[b'line one\\n', b'line two\\n'], [b'\\n']]");
+    EXPECT_EQ(Read("[body.readlines(10), body.readlines(1)]", pieces, chunked),
+              "[[b'line one\\n', b'line two\\n'], [b'\\n']]");
     EXPECT_EQ(Read("(lambda b: [body.readline(), body.readinto(b), b])(bytearray(4))", pieces, chunked),
               "[b'line one\\n', 2, bytearray(b'li\\x00\\x00')]");
     EXPECT_EQ(Read("[body.close(), body.read(4)]", pieces, chunked), "[None, b'line']");
@@ -332,25 +344,27 @@ TEST_F(WsgiHandlerTest, LargeBodiesAndLongLinesArriveWhole) {
 }
 
 TEST_F(WsgiHandlerTest, OnlyTheRequestsOwnThreadMayReadAndWrite) {
-  const auto exchange = Get(
-      "import threading\ndef app(environ, start_response):\n    write, outcomes = START, []\n"
-      "    def attempt(function, argument):\n        try: function(argument)\n"
-      "        except RuntimeError as error: outcomes.append(str(error).split()[0])\n"
-      "    for function, argument in ((environ['wsgi.input'].read, 1), (write, b'x')):\n"
-      "        thread = threading.Thread(target=attempt, args=(function, argument))\n"
-      "        thread.start(); thread.join()\n"
-      "    return [repr(outcomes).encode()]\n");
+  const auto exchange =
+      Get("import threading\ndef app(environ, start_response):\n    write, outcomes = START, []\n"
+          "    def attempt(function, argument):\n        try: function(argument)\n"
+          "        except RuntimeError as error: outcomes.append(str(error).split()[0])\n"
+          "    for function, argument in ((environ['wsgi.input'].read, 1), (write, b'x')):\n"
+          "        thread = threading.Thread(target=attempt, args=(function, argument))\n"
+          "        thread.start(); thread.join()\n"
+          "    return [repr(outcomes).encode()]\n");
   EXPECT_EQ(exchange->body(), "['wsgi.input', 'write()']");
 }
 
 TEST_F(WsgiHandlerTest, SlowClientsParkOnlyTheirOwnGreenThread) {
-  Serve("import contextvars, sys, threading\nlocal = threading.local()\nvariable = contextvars.ContextVar('v')\norder = []\n"
-        "def app(environ, start_response):\n"
-        "    me = environ['PATH_INFO']\n    local.me = me\n    variable.set(me)\n"
-        "    try:\n        raise ValueError(me)\n    except ValueError:\n"
-        "        for piece in iter(lambda: environ['wsgi.input'].read(1), b''): order.append(me)\n"
-        "        assert (local.me, variable.get(), sys.exc_info()[1].args) == (me, me, (me,))\n"
-        "    START\n    return [me.encode()]\n");
+  Serve(
+      "import contextvars, sys, threading\nlocal = threading.local()\nvariable = contextvars.ContextVar('v')\norder = "
+      "[]\n"
+      "def app(environ, start_response):\n"
+      "    me = environ['PATH_INFO']\n    local.me = me\n    variable.set(me)\n"
+      "    try:\n        raise ValueError(me)\n    except ValueError:\n"
+      "        for piece in iter(lambda: environ['wsgi.input'].read(1), b''): order.append(me)\n"
+      "        assert (local.me, variable.get(), sys.exc_info()[1].args) == (me, me, (me,))\n"
+      "    START\n    return [me.encode()]\n");
   FakeExchange first("POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", {"a", "b", "c"});
   FakeExchange second("POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", {"d", "e", "f"});
   RunGreen({[&] { HandleHere(&first); }, [&] { HandleHere(&second); }});
@@ -365,7 +379,8 @@ TEST_F(WsgiHandlerTest, ErrorsGoToTheLog) {
   Get("def app(environ, start_response):\n    e = environ['wsgi.errors']\n    START\n"
       "    return [str([e.write('caf\\xe9 \\ud800\\n'), e.writelines(['a', 'b']), e.flush()]).encode()]\n");
   EXPECT_EQ(log_.application_text, "caf\u00e9 \\ud800\nab");
-  ExpectError(*Get("def app(environ, start_response):\n    environ['wsgi.errors'].write(b'x')\n"), "needs str, not bytes");
+  ExpectError(*Get("def app(environ, start_response):\n    environ['wsgi.errors'].write(b'x')\n"),
+              "needs str, not bytes");
 }
 
 // wsgi.file_wrapper.
@@ -415,7 +430,8 @@ TEST_F(FileTest, ContentLengthEndsAFile) {
 
 TEST_F(FileTest, WhatOnlyLooksLikeAFileIsIterated) {
   EXPECT_EQ(GetFile("io.BytesIO(b'memory')")->events().size(), 4u);
-  EXPECT_EQ(GetFile("type('R', (), {'read': lambda self, n, p=[b'on', b'ly']: p.pop(0) if p else b''})()")->body(), "only");
+  EXPECT_EQ(GetFile("type('R', (), {'read': lambda self, n, p=[b'on', b'ly']: p.pop(0) if p else b''})()")->body(),
+            "only");
   EXPECT_EQ(GetFile("type('Rot', (io.FileIO,), {'read': lambda self, n: io.FileIO.read(self, n)[::-1]})(path)")->body(),
             "2105438769");
   Execute("with gzip.open(path, 'wb') as f: f.write(b'unpacked')\n");
@@ -423,26 +439,26 @@ TEST_F(FileTest, WhatOnlyLooksLikeAFileIsIterated) {
   EXPECT_THAT(GetFile("open('/proc/self/stat', 'rb')")->body(), HasSubstr("("));
 }
 
-TEST_F(FileTest, AnEmptyRestIsAnEmptyBody) {
-  EXPECT_EQ(GetFile("open(path, 'rb')\nopened.seek(0, 2)")->body(), "");
-}
+TEST_F(FileTest, AnEmptyRestIsAnEmptyBody) { EXPECT_EQ(GetFile("open(path, 'rb')\nopened.seek(0, 2)")->body(), ""); }
 
 // Nothing is left behind.
 
 TEST_F(WsgiHandlerTest, ThousandsOfRequestsLeaveNothingBehind) {
-  Serve("import sys\ndef app(environ, start_response):\n    kind = environ['PATH_INFO']\n"
-        "    if kind == '/raise': raise ValueError\n"
-        "    if kind == '/read': environ['wsgi.input'].readline()\n"
-        "    write = START\n    environ['cycle'] = environ\n"
-        "    if kind == '/write': write(b'x')\n"
-        "    if kind == '/again':\n        try: 1 / 0\n        except ZeroDivisionError: START\n"
-        "    if kind == '/file': return environ['wsgi.file_wrapper'](open('/proc/self/stat', 'rb'))\n"
-        "    return iter([b'a', b'b']) if kind == '/iter' else [b'hello']\n");
+  Serve(
+      "import sys\ndef app(environ, start_response):\n    kind = environ['PATH_INFO']\n"
+      "    if kind == '/raise': raise ValueError\n"
+      "    if kind == '/read': environ['wsgi.input'].readline()\n"
+      "    write = START\n    environ['cycle'] = environ\n"
+      "    if kind == '/write': write(b'x')\n"
+      "    if kind == '/again':\n        try: 1 / 0\n        except ZeroDivisionError: START\n"
+      "    if kind == '/file': return environ['wsgi.file_wrapper'](open('/proc/self/stat', 'rb'))\n"
+      "    return iter([b'a', b'b']) if kind == '/iter' else [b'hello']\n");
   const auto thousand = [this] {
     RunGreen({[this] {
       for (int i = 0; i < 1000; ++i) {
         for (const char* kind : {"list", "raise", "read", "write", "again", "file", "iter"}) {
-          FakeExchange exchange(std::string("POST /") + kind + " HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n", {"a\nb\n"});
+          FakeExchange exchange(std::string("POST /") + kind + " HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n",
+                                {"a\nb\n"});
           HandleHere(&exchange);
         }
       }
