@@ -49,6 +49,9 @@ class ServerCase(unittest.TestCase):
     def tearDownClass(cls):
         cls.server.stop()
 
+    def setUp(self):
+        self.addCleanup(self.assert_no_fd_leak)  # the first cleanup runs last: after the connections are closed
+
     def connect(self, **options):
         """A connection that is closed when the test ends."""
         connection = self.server.connect(**options)

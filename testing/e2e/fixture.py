@@ -103,6 +103,7 @@ class Server:
         self._usual = (r"\] signal \d+: draining$", *usual)
         self._env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
         self._stdout = tempfile.TemporaryFile()
+        self._signalled = False
         self.process = None
         self.log = None
 
@@ -127,6 +128,7 @@ class Server:
         return self
 
     def terminate(self, signal_number=signal.SIGTERM):
+        self._signalled = True
         self.process.send_signal(signal_number)
 
     def wait(self, deadline_s=DEADLINE_S):
@@ -142,8 +144,8 @@ class Server:
         self.process.wait()
 
     def stop(self):
-        """Drains, then asserts exit code 0 and an expected stderr."""
-        if self.process.poll() is None:
+        """Drains, unless a signal has been sent already, then asserts exit code 0 and an expected stderr."""
+        if self.process.poll() is None and not self._signalled:
             self.terminate()
         code = self.wait()
         unexpected = self.log.unexpected(self._usual)

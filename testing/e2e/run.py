@@ -7,6 +7,7 @@ The last line is `N passed, N failed`; the exit code is 1 when any failed. GREEN
 import argparse
 import fnmatch
 import os
+import signal
 import sys
 import time
 import unittest
@@ -16,6 +17,12 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
 from fixture import server_binary  # noqa: E402
+
+TEST_TIMEOUT_S = 60  # the longest test, 1 GiB up or down, takes a tenth
+
+
+def _on_timeout(*_):
+    raise AssertionError(f"the test took more than {TEST_TIMEOUT_S} s")
 
 
 class Progress(unittest.TestResult):
@@ -30,6 +37,11 @@ class Progress(unittest.TestResult):
         super().startTest(test)
         self._started_s = time.monotonic()
         self._subtest_failed = False
+        signal.alarm(TEST_TIMEOUT_S)
+
+    def stopTest(self, test):
+        signal.alarm(0)
+        super().stopTest(test)
 
     def _line(self, word, test, text=""):
         name = test.id() if hasattr(test, "id") else str(test)
@@ -92,6 +104,7 @@ def main():
         print(f"{server_binary()} is not there; build it with tools/dev build")
         print("0 passed, 1 failed")
         return 1
+    signal.signal(signal.SIGALRM, _on_timeout)
     result = Progress()
     started_s = time.monotonic()
     suite.run(result)

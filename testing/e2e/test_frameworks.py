@@ -13,6 +13,7 @@ PICTURE = bytes(range(256)) * 2000  # half a MiB: frameworks spool it to a tempo
 
 class FrameworkCase(ServerCase):
     def setUp(self):
+        super().setUp()
         self.browser = self.another_browser()
 
     def another_browser(self):

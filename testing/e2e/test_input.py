@@ -185,9 +185,6 @@ class Input(ServerCase):
             outcomes = json.loads(self.request("GET", "/outcomes").body)
         return outcomes[0]
 
-    def tearDown(self):
-        self.assert_no_fd_leak()
-
     # 100-continue
 
     def test_100_continue_comes_when_the_application_reads(self):

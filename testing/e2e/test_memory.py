@@ -78,7 +78,7 @@ class Uploads(MemoryCase):
             before = self.server.rss_bytes()
             self.server.reset_peak_rss()
             connection.send_request("POST", "/echo", [("Content-Length", str(mebibytes * MIB))])
-            sender = threading.Thread(target=upload, args=(connection,))
+            sender = threading.Thread(target=upload, args=(connection,), daemon=True)
             sender.start()
             head, got = connection.read_head(), 0
             while chunk := connection.read_chunk():

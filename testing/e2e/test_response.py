@@ -27,9 +27,6 @@ class ResponseCase(ServerCase):
             closed = self.closed()
         self.assertEqual(closed + self.closed(), [name])
 
-    def tearDown(self):
-        self.assert_no_fd_leak()
-
 
 @on_each_engine
 class Shapes(ResponseCase):
@@ -120,6 +117,7 @@ class Streaming(ResponseCase):
     """A piece is with the client before the application is asked for the next: PEP 3333's rule for servers."""
 
     def setUp(self):
+        super().setUp()
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.fifo = os.path.join(directory.name, "fifo")
@@ -294,7 +292,6 @@ class Closing(ResponseCase):
 class FileWrapper(ResponseCase):
     def tearDown(self):
         self.closed()
-        super().tearDown()
 
     def test_sends_the_whole_file(self):
         response = self.get("/file?None,None,None")

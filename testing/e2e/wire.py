@@ -99,6 +99,10 @@ class Connection:
 
     # Receiving
 
+    def open_window(self):
+        """Ends the slowness that a small receive buffer made."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+
     def _fill(self, waiting_for):
         try:
             data = self.socket.recv(256 * 1024)
@@ -171,7 +175,11 @@ class Connection:
         return response
 
     def read_response(self, method="GET"):
-        return self.read_body(self.read_head(), method)
+        """The next final response: interim ones (100) before it are skipped."""
+        head = self.read_head()
+        while head.status < 200:
+            head = self.read_head()
+        return self.read_body(head, method)
 
     def read_until_close(self):
         """All that still comes, up to the peer's FIN (a reset is a WireError)."""
