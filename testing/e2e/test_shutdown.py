@@ -1,7 +1,9 @@
 """SIGTERM and SIGINT: what is in flight is finished, nothing is lost, the second signal is final."""
 
 import itertools
+import os
 import signal
+import tempfile
 import threading
 import time
 import unittest
@@ -80,6 +82,28 @@ class Drain(DrainCase):
         for connection in queued:
             self.assertEqual(connection.read_response().body, b'["queued"]')
             connection.close()
+        server.stop()
+
+    def test_connections_that_wait_to_be_accepted_are_served(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        fifo = os.path.join(folder.name, "fifo")
+        os.mkfifo(fifo)
+        server = self.serve(app="response_app")
+        blocker = server.connect()
+        blocker.send_request("GET", f"/stream?{fifo}")
+        blocker.read_head()
+        self.assertEqual(blocker.read_chunk(), b"first")  # now its handler blocks the whole process
+        waiting = [server.connect() for _ in range(20)]
+        for connection in waiting:
+            connection.send_request("GET", "/hello")
+        server.terminate()
+        os.close(os.open(fifo, os.O_WRONLY))
+        for connection in waiting:
+            self.assertEqual(connection.read_response().body, b"hello")
+            connection.close()
+        self.assertEqual(blocker.read_chunk(), b"second")
+        blocker.close()
         server.stop()
 
     def test_a_response_that_is_being_sent_is_finished(self):
