@@ -39,6 +39,27 @@ TEST(EventLoopTest, FlushesOnceATurnHoweverOftenItIsAsked) {
   EXPECT_EQ(loop.stats().turns, 3u);
 }
 
+TEST(EventLoopTest, WorkMadeByAFlushIsNotSleptOn) {
+  testing::SimClock clock;
+  testing::SimRing ring(&clock);
+  green::Scheduler scheduler({.clock = &clock});
+  EventLoop loop(&ring, &scheduler);
+  struct Spawner final : Flushable {
+    explicit Spawner(green::Scheduler* scheduler) : scheduler(scheduler) {}
+    void Flush() override {
+      scheduler->Spawn([this] { scheduler->Stop(); });
+    }
+    green::Scheduler* const scheduler;
+  } spawner(&scheduler);
+  green::Timer far([](green::Timer*) {});
+  scheduler.AddTimer(&far, clock.NowNs() + kNanosecondsPerSecond);
+  loop.FlushLater(&spawner);
+  const int64_t start_ns = clock.NowNs();
+  scheduler.Run(&loop);
+  EXPECT_EQ(clock.NowNs(), start_ns) << "the loop slept although a green thread was runnable";
+  scheduler.RemoveTimer(&far);
+}
+
 TEST(EventLoopTest, SleepsOfGreenThreadsAreTheLoopsDeadline) {
   testing::SimClock clock;
   testing::SimRing ring(&clock);

@@ -62,6 +62,7 @@ class Ring {
 
   // Sends what fits now: the result is less than `size`, or -EAGAIN, when not everything did. The completion may come
   // as late as the next other event: the kernel reports only an incomplete send, success is inferred and wakes nobody.
+  // (One that an earlier SubmitAndWait has submitted keeps the next from waiting.)
   virtual void SendAtOnce(int fd, const void* data, size_t size, Completion* completion) = 0;
 
   // `offset` -1: the file's current position.

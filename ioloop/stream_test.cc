@@ -274,6 +274,32 @@ TEST_P(StreamTest, MoreThanTheSocketHoldsArrivesInOrder) {
   });
 }
 
+TEST_P(StreamTest, SubmitNowSendsBeforeTheNextTurn) {
+  Run([this] {
+    Connection c(&*loop_, world_.get());
+    c.stream->Append("now");
+    loop_->SubmitNow();
+    EXPECT_EQ(world_->PeerRead(c.peer), "now");
+    Finish(&c);
+  });
+}
+
+TEST_P(StreamTest, WriterAfterSubmitNowWaitsForNoOtherEvent) {
+  Run([this] {
+    Connection c(&*loop_, world_.get());
+    green::Timer far([](green::Timer*) {});
+    const int64_t start_ns = world_->clock()->NowNs();
+    scheduler_->AddTimer(&far, start_ns + 5 * kNanosecondsPerSecond);
+    c.stream->Append("now");
+    loop_->SubmitNow();
+    EXPECT_TRUE(c.stream->WriteUncopied("then").ok());
+    EXPECT_LT(world_->clock()->NowNs() - start_ns, 4 * kNanosecondsPerSecond) << "the loop slept on a finished send";
+    scheduler_->RemoveTimer(&far);
+    EXPECT_EQ(PeerReads(&c, 7), "nowthen");
+    Finish(&c);
+  });
+}
+
 TEST_P(StreamTest, WaitFlushedHoldsAProducerBack) {
   Run([this] {
     Connection c(&*loop_, world_.get());

@@ -395,6 +395,8 @@ void Uring::SubmitAndWait(unsigned wait_count, int64_t deadline_ns) {
     Enter(wait_count, deadline_ns);
   } else if (queued() > 0 || (completed == 0 && (kernel_flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))) {
     Enter(0, 0);
+    // Until a Reap has confirmed them a wait could be for their success, which nobody reports.
+    inferred_overdue_ = !inferred_.empty();
   }
   // What a waker wrote before its Wake is visible from here on; a Wake after here keeps the next wait from sleeping.
   if (sleep_.load(std::memory_order_relaxed) != Sleep::kAwake) sleep_.exchange(Sleep::kAwake);

@@ -168,7 +168,7 @@ class Uring final : public Ring {
 
   std::vector<Reaped> reaped_;  // copied out of the kernel's queue and not yet run
   std::vector<InferredSend> inferred_;
-  bool inferred_overdue_ = false;        // the last Reap could not confirm them: the next wait is none
+  bool inferred_overdue_ = false;        // submitted, and no Reap has confirmed them yet: the next wait is none
   std::vector<InferredSend> confirmed_;  // scratch of ConfirmInferred, kept for its memory
 
   UniqueFd wake_fd_;

@@ -407,11 +407,12 @@ void SimRing::StepConnect(Op* op) {
 
 void SimRing::SubmitAndWait(unsigned wait_count, int64_t deadline_ns) {
   ++system_calls_;
+  const bool inferred_overdue = !inferred_.empty();
   Submit();
   while (RunPending()) {
   }
   std::unique_lock<std::mutex> lock(wake_mutex_);
-  if (posted_.size() < wait_count && deadline_ns != 0 && !woken_) {
+  if (posted_.size() < wait_count && deadline_ns != 0 && !woken_ && !inferred_overdue) {
     if (deadline_ns != kNeverNs) {
       clock_->AdvanceTo(deadline_ns);
     } else {
