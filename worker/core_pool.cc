@@ -1,6 +1,7 @@
 #include "worker/core_pool.h"
 
 #include "base/check.h"
+#include "green/stack_slab.h"
 #include "worker/http_exchange.h"
 
 namespace greenring::worker {
@@ -37,6 +38,8 @@ HttpExchange* CorePool::Next() {
     IdleCore self{scheduler_->current(), idle_};
     idle_ = &self;
     ++idle_count_;
+    // A request that went deep should not hold its pages for the next one, which probably does not.
+    scheduler_->slab()->Trim(self.thread->stack());
     while (self.idle) scheduler_->ParkUncancellable();
   }
   --queue_depth_;

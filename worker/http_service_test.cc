@@ -220,6 +220,29 @@ TEST_F(HttpServiceTest, OneCoreServesABurstOfRequestsThatDoNotPark) {
   }
 }
 
+// Touches `size` bytes of stack.
+__attribute__((noinline)) void UseStack(size_t size) {
+  volatile char* memory = static_cast<volatile char*>(__builtin_alloca(size));
+  for (size_t i = 0; i < size; i += 64) memory[i] = 1;
+}
+
+TEST_F(HttpServiceTest, IdleCoreGivesDeepStackPagesBack) {
+  Start();
+  green::Stack stack;
+  size_t used_bytes = 0;
+  app_ = [&](HttpExchange* exchange) {
+    UseStack(150 * 1024);
+    stack = scheduler_->current()->stack();
+    used_bytes = scheduler_->slab()->WatermarkBytes(stack);
+    Reply(exchange, "deep");
+  };
+  const int peer = Connect();
+  EXPECT_TRUE(Contains(Exchanged(peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"), "deep"));
+  EXPECT_GT(used_bytes, 150u * 1024);
+  EXPECT_LE(scheduler_->slab()->WatermarkBytes(stack), green::StackSlab::kTrimKeepBytes);
+  ring_.PeerClose(peer);
+}
+
 TEST_F(HttpServiceTest, BeyondCoresAndQueueTheAnswerIs503WithRetryAfter) {
   Start({.cores_max = 1, .queue_depth_max = 1});
   app_ = [](HttpExchange* exchange) { Reply(exchange, "<" + ReadAll(exchange) + ">"); };
