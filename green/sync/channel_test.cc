@@ -1,10 +1,10 @@
 #include "green/sync/channel.h"
 
 #include <memory>
-#include <numeric>
 #include <string>
 
 #include "green/sync/sync_fixture.h"
+#include "green/sync/wait_group.h"
 
 namespace greenring::green {
 namespace {
@@ -239,24 +239,29 @@ TEST_P(ChannelTest, WhatIsBufferedIsDestroyedWithTheChannel) {
 TEST_P(ChannelTest, ChainOfChannelsSievesPrimes) {
   Go(&scheduler_, [this] {
     std::vector<std::unique_ptr<Channel<int>>> chain;
-    chain.push_back(std::make_unique<Channel<int>>());
-    Go([out = chain[0].get()] {
-      for (int i = 2; out->Send(i); ++i) {
-      }
+    WaitGroup filters;
+    const auto extend = [&](auto function) {
+      filters.Add();
+      chain.push_back(std::make_unique<Channel<int>>());
+      Go([function, out = chain.back().get(), &filters] {
+        function(out);
+        filters.Done();
+      });
+    };
+    extend([](Channel<int>* out) {
+      for (int i = 2; out->Send(i);) ++i;
     });
     for (int i = 0; i < 20; ++i) {
       const int prime = *chain.back()->Receive();
       trace_.push_back(prime);
-      Channel<int>* in = chain.back().get();
-      chain.push_back(std::make_unique<Channel<int>>());
-      Go([in, out = chain.back().get(), prime] {
+      extend([in = chain.back().get(), prime](Channel<int>* out) {
         for (int value : *in) {
           if (value % prime != 0 && !out->Send(value)) return;
         }
       });
     }
     for (auto& channel : chain) channel->Close();
-    while (scheduler_.stats().live > 2) scheduler_.Yield();  // the chain must outlive its green threads
+    filters.Wait();
   });
   RunToEnd();
   EXPECT_EQ(trace_, (std::vector<int>{2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71}));

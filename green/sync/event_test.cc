@@ -80,6 +80,21 @@ TEST_P(EventTest, SetAtTheDeadlineWins) {
   RunToEnd();
 }
 
+TEST_P(EventTest, PermitsOfOthersDoNotEndTheWait) {
+  GreenThread* waiter = Go(&scheduler_, [this] {
+    EXPECT_EQ(event_.WaitUntil(InMs(10)), WaitResult::kDone);
+    EXPECT_TRUE(event_.is_set());
+  });
+  Go(&scheduler_, [=, this] {
+    for (int i = 0; i < 3; ++i) {
+      scheduler_.Unpark(waiter);
+      SleepMs(1);
+    }
+    event_.Set();
+  });
+  RunToEnd();
+}
+
 TEST_P(EventTest, SetInTheLoopsContextWakes) {
   struct Alarm : Timer {
     explicit Alarm(Event* event) : Timer([](Timer* self) { static_cast<Alarm*>(self)->event->Set(); }), event(event) {}

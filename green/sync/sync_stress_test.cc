@@ -44,13 +44,10 @@ class World {
   }
 
   void Start() {
-    threads_.resize(kProducers + kConsumers + kLockers);
     producers_left_.Add(kProducers);
-    size_t index = 0;
-    for (int i = 0; i < kProducers; ++i) threads_[index++] = Go(scheduler_, [this, i] { Produce(i); });
-    for (int i = 0; i < kConsumers; ++i) threads_[index++] = Go(scheduler_, [this, i] { Consume(i); });
-    for (int i = 0; i < kLockers; ++i) threads_[index++] = Go(scheduler_, [this, i] { Lock(i); });
-    alive_ = threads_;
+    for (int i = 0; i < kProducers; ++i) alive_.push_back(Go(scheduler_, [this, i] { Produce(i); }));
+    for (int i = 0; i < kConsumers; ++i) alive_.push_back(Go(scheduler_, [this, i] { Consume(i); }));
+    for (int i = 0; i < kLockers; ++i) alive_.push_back(Go(scheduler_, [this] { Lock(); }));
     Go(scheduler_, [this] { Disturb(); });
     Go(scheduler_, [this] {
       EXPECT_EQ(producers_left_.Wait(), WaitResult::kDone);
@@ -155,7 +152,7 @@ class World {
     Ended();
   }
 
-  void Lock(int) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  void Lock() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     for (int step = 0; step < kSteps; ++step) {
       const int64_t permits = 1 + Random(kPermits);
       if (semaphore_.AcquireUntil(RandomDeadline(), permits) == WaitResult::kDone) {
@@ -192,7 +189,7 @@ class World {
   Mutex mutex_;
   Semaphore semaphore_{kPermits};
   WaitGroup producers_left_;
-  std::vector<GreenThread*> threads_, alive_;
+  std::vector<GreenThread*> alive_;  // nullptr: has ended
   int next_number_[kProducers][kChannels] = {};
   std::map<std::tuple<int, int, size_t>, int> next_expected_;  // by consumer, producer and channel
   int64_t sent_[kChannels] = {}, received_[kChannels] = {};
