@@ -25,6 +25,9 @@ namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
 
+// A client that sends nothing is accepted after the handshake's first retransmission.
+constexpr int kDeferAcceptSeconds = 1;
+
 struct HostPort {
   std::string host;  // empty: all addresses
   int port = 0;
@@ -111,13 +114,8 @@ bool IsTransient(int error_number) {
 
 }  // namespace
 
-Listener::RetryTimer::RetryTimer(Listener* owner)
-    : Timer([](Timer* self) {
-        Listener* const listener = static_cast<RetryTimer*>(self)->owner;
-        listener->MoveTo(State::kAccepting);
-        listener->Accept();
-      }),
-      owner(owner) {}
+Listener::StateTimer::StateTimer(Listener* owner)
+    : Timer([](Timer* self) { static_cast<StateTimer*>(self)->owner->OnTimer(); }), owner(owner) {}
 
 // ---- opening -------------------------------------------------------------------------------------------------------
 
@@ -161,6 +159,10 @@ absl::Status Listener::OpenTcp(std::string_view address, const ListenerOptions& 
     if (status.ok() && options.reuse_port) status = SetOption(fd(), SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
     // Inherited by the accepted sockets: an answer is sent whole, there is nothing to wait for.
     if (status.ok()) status = SetOption(fd(), IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+    if (status.ok() && options.defer_accept) {
+      status = SetOption(fd(), IPPROTO_TCP, TCP_DEFER_ACCEPT, kDeferAcceptSeconds, "TCP_DEFER_ACCEPT");
+      deferred_ = true;
+    }
     if (status.ok() && candidate.ss_family == AF_INET6) {
       status = SetOption(fd(), IPPROTO_IPV6, IPV6_V6ONLY, host_port->host.empty() ? 0 : 1, "IPV6_V6ONLY");
     }
@@ -236,8 +238,10 @@ Listener::~Listener() {
 // ---- accepting -----------------------------------------------------------------------------------------------------
 
 void Listener::MoveTo(State next) {
-  const bool legal = next == State::kStopped     ? state_ == State::kStopping || state_ == State::kOpen
-                     : next == State::kStopping  ? state_ == State::kAccepting || state_ == State::kPaused
+  const bool legal = next == State::kStopped ? state_ == State::kStopping || state_ == State::kOpen
+                     : next == State::kStopping
+                         ? state_ == State::kAccepting || state_ == State::kPaused || state_ == State::kLastCall
+                     : next == State::kLastCall  ? state_ == State::kAccepting
                      : next == State::kPaused    ? state_ == State::kAccepting
                      : next == State::kAccepting ? state_ == State::kOpen || state_ == State::kPaused
                                                  : false;
@@ -264,6 +268,10 @@ void Listener::OnComplete(int32_t result, uint32_t flags) {
     loop_->FlushLater(this);
   } else if (result >= 0 || IsTransient(-result)) {
     Accept();
+  } else if (state_ == State::kLastCall) {
+    loop_->scheduler()->RemoveTimer(&timer_);
+    MoveTo(State::kStopping);
+    loop_->FlushLater(this);
   } else {
     Pause(-result);
   }
@@ -275,7 +283,17 @@ void Listener::Pause(int error_number) {
     exhaustion_logged_ = true;
   }
   MoveTo(State::kPaused);
-  loop_->scheduler()->AddTimer(&retry_, loop_->clock()->NowNs() + kExhaustedPauseNs);
+  loop_->scheduler()->AddTimer(&timer_, loop_->clock()->NowNs() + kExhaustedPauseNs);
+}
+
+void Listener::OnTimer() {
+  if (state_ == State::kPaused) {
+    MoveTo(State::kAccepting);
+    Accept();
+  } else {
+    loop_->ring()->Cancel(this);
+    MoveTo(State::kStopping);
+  }
 }
 
 // ---- stopping ------------------------------------------------------------------------------------------------------
@@ -287,14 +305,22 @@ void Listener::Stop() {
       CloseSocket();
       return;
     case State::kAccepting:
-      loop_->ring()->Cancel(this);
-      MoveTo(State::kStopping);
+      if (deferred_) {
+        // Connections whose first bytes are on their way come into the queue only with those.
+        SetOption(fd(), IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, "TCP_DEFER_ACCEPT").IgnoreError();
+        MoveTo(State::kLastCall);
+        loop_->scheduler()->AddTimer(&timer_, loop_->clock()->NowNs() + kLastCallNs);
+      } else {
+        loop_->ring()->Cancel(this);
+        MoveTo(State::kStopping);
+      }
       return;
     case State::kPaused:
-      loop_->scheduler()->RemoveTimer(&retry_);
+      loop_->scheduler()->RemoveTimer(&timer_);
       MoveTo(State::kStopping);
       loop_->FlushLater(this);
       return;
+    case State::kLastCall:
     case State::kStopping:
     case State::kStopped:
       return;

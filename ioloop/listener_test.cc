@@ -30,13 +30,13 @@
 namespace greenring::ioloop {
 namespace {
 
-// A blocking client's socket; invalid when the connection was refused.
+// A blocking client's socket, on which it has sent a byte; invalid when the connection was refused.
 UniqueFd ConnectTo(const Listener& listener) {
   sockaddr_storage storage{};
   socklen_t size = sizeof(storage);
   EXPECT_EQ(getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&storage), &size), 0);
   UniqueFd fd(socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0) fd.Reset();
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0 || write(fd.get(), "x", 1) != 1) fd.Reset();
   return fd;
 }
 
@@ -187,6 +187,39 @@ TEST_F(ListenerTest, StopTakesWhatTheKernelHasQueued) {
     for (const UniqueFd& client : clients) EXPECT_EQ(write(client.get(), "x", 1), 1);
     listener = nullptr;
     EXPECT_TRUE(Listener::Open("127.0.0.1:" + std::to_string(port)).ok());
+  });
+}
+
+TEST_F(ListenerTest, StopWaitsForTheFirstBytesOfConnectionsOnTheirWay) {
+  Run([this] {
+    auto listener = Open("127.0.0.1:0");
+    listener->Start(&*loop_, this);
+    sockaddr_storage address{};
+    socklen_t size = sizeof(address);
+    ASSERT_EQ(getsockname(listener->fd(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    const UniqueFd client(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(connect(client.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    Sleep(&*loop_, Clock::Monotonic()->NowNs() + 5 * kNanosecondsPerMillisecond);
+    EXPECT_EQ(accepted_.size(), 0u) << "is not to be accepted before it has sent something";
+    listener->Stop();
+    Sleep(&*loop_, Clock::Monotonic()->NowNs() + kNanosecondsPerMillisecond);
+    EXPECT_EQ(write(client.get(), "x", 1), 1);
+    Until([this] { return stopped_; });
+    EXPECT_EQ(accepted_.size(), 1u);
+  });
+}
+
+TEST_F(ListenerTest, WithoutDeferralASilentConnectionIsAccepted) {
+  Run([this] {
+    auto listener = Open("127.0.0.1:0", {.defer_accept = false});
+    listener->Start(&*loop_, this);
+    sockaddr_storage address{};
+    socklen_t size = sizeof(address);
+    ASSERT_EQ(getsockname(listener->fd(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    const UniqueFd client(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(connect(client.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    Until([this] { return accepted_.size() == 1; });
+    Stop(listener.get());
   });
 }
 
