@@ -258,7 +258,7 @@ TEST_P(RingTest, SendOfMoreThanTheSocketHoldsGoesOnAsThePeerReads) {
   Settle();
   EXPECT_FALSE(sent.over);
   size_t received = 0;
-  RunUntil([&] {
+  RunUntil([&, peers = peers] {
     received += world_->PeerRead(peers).size();
     return received == data.size() && sent.over;
   });
@@ -401,7 +401,7 @@ TEST_P(RingTest, CloseBehindACancelInOneSubmissionEndsTheConnection) {
   ring()->Cancel(&received);
   ring()->Close(ours);
   RunUntilOver(received);
-  RunUntil([&] { return world_->PeerSeesEnd(peers); });
+  RunUntil([&, peers = peers] { return world_->PeerSeesEnd(peers); });
   CloseAll({}, {peers});
 }
 
@@ -423,7 +423,7 @@ TEST_P(RingTest, AcceptTakesEveryConnection) {
   RecordingCompletion accepted;
   ring()->AcceptMultishot(listener, &accepted);
   for (int i = 0; i < 5; ++i) peers.push_back(world_->PeerConnect(port));
-  RunUntil([&] {
+  RunUntil([&, listener = listener] {
     if (std::exchange(accepted.over, false)) ring()->AcceptMultishot(listener, &accepted);
     return accepted.events.size() == 5;
   });
