@@ -85,7 +85,7 @@ class PythonTest : public ::testing::Test {
   testing::SimClock clock_;
   testing::SimPoller poller_{&clock_};
   PythonSwitchHook hook_;
-  green::Scheduler scheduler_{{.clock = &clock_}};
+  green::Scheduler scheduler_{{.stack_size_bytes = 1 << 20, .clock = &clock_}};  // 3.10 recurses on the C stack
   PyRef globals_;
 
  private:
