@@ -102,7 +102,7 @@ TEST_F(ThreadKeysTest, DestructorsThatSetTheirKeyAgainAreBounded) {
 }
 
 TEST_F(ThreadKeysTest, ADeletedKeysValueIsNotSeenByTheKeyThatReusesItsPlace) {
-  scheduler_.Spawn([this] {
+  scheduler_.Spawn([] {
     pthread_key_t reused;
     ASSERT_EQ(pthread_key_create(&reused, &Record), 0);
     pthread_setspecific(reused, "stale");
