@@ -58,4 +58,4 @@ def _draw(panel, top):
 def _color(label):
     if label.startswith("greenring"):
         return _OURS
-    return _LIMIT if label == servers.LIMIT else _PEER
+    return _LIMIT if label.startswith(servers.LIMIT) else _PEER

@@ -30,12 +30,6 @@ class Results:
         return max(values, default=None)
 
 
-def _against_batched(results):
-    ours = results.default("hello", "cpu_us")
-    limit = results.of("hello", servers.BATCHED_LIMIT, "cpu_us")
-    return ours / limit if ours and limit else None
-
-
 def _close_against_uwsgi(results):
     ours = results.default("hello-close", "cpu_us")
     theirs = results.of("hello-close", "uwsgi-sync", "cpu_us")
@@ -44,7 +38,6 @@ def _close_against_uwsgi(results):
 
 ALL = (
     Target("hello: CPU against the raw responder", 1.35, "x", lambda r: r.default("hello", "cpu_ratio")),
-    Target("hello: CPU against the batched raw responder", 1.35, "x", _against_batched),
     Target("hello: system calls a request", 0.2, "", lambda r: r.default("hello", "syscalls")),
     Target("hello-close: CPU against uWSGI's sync worker", 1.0, "x", _close_against_uwsgi),
     Target("idle: resident bytes a connection", 512, "B", lambda r: r.default("idle", "first_bytes")),

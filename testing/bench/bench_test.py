@@ -1,0 +1,116 @@
+#!/usr/bin/python3.11
+"""What the benchmark reads and computes, without running a server: python3.11 testing/bench/bench_test.py."""
+
+import json
+import math
+import pathlib
+import tempfile
+import unittest
+from xml.etree import ElementTree
+
+import bench
+import idle_client
+import load
+import report
+import servers
+import svg
+import targets
+
+WRK = """Running 2s test @ http://127.0.0.1:9/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   190.09us   66.01us   1.95ms   85.10%
+    Req/Sec   175.91k     6.63k  183.05k    90.48%
+  Latency Distribution
+     50%  191.00us
+     75%  213.00us
+     90%  249.00us
+     99%    1.41ms
+  367381 requests in 2.10s, 27.33MB read
+"""
+
+
+class WrkOutput(unittest.TestCase):
+    def test_counts_rates_and_percentiles_are_read_in_their_units(self):
+        result = load.parse_wrk(WRK, cpu_seconds=1.05)
+        self.assertEqual((result.requests, result.seconds), (367381, 2.1))
+        self.assertEqual((result.p50_us, result.p99_us), (191, 1410))
+        self.assertEqual(result.client_busy, 0.5)
+        self.assertEqual(result.errors, 0)
+
+    def test_socket_errors_and_refusals_are_added_up(self):
+        more = "  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 20\n"
+        self.assertEqual(load.parse_wrk(WRK + more, 1).errors, 30)
+
+    def test_a_run_without_an_answer_has_no_percentiles(self):
+        self.assertTrue(math.isnan(load.parse_wrk("  0 requests in 1.00s, 0.00B read\n", 1).p50_us))
+
+    def test_output_without_a_summary_is_an_error(self):
+        with self.assertRaises(RuntimeError):
+            load.parse_wrk("unable to connect\n", 1)
+
+
+class Medians(unittest.TestCase):
+    def test_the_ratio_is_taken_within_rounds(self):
+        rounds = {
+            "greenring-ucontext": [{"cpu_us": 6}, {"cpu_us": 12}, {"cpu_us": 9}],
+            servers.LIMIT: [{"cpu_us": 4}, {"cpu_us": 8}, {"cpu_us": 3}],
+        }
+        table = report.medians(rounds)
+        self.assertEqual(table["greenring-ucontext"], {"cpu_us": 9, "cpu_ratio": 1.5})
+        self.assertEqual(table[servers.LIMIT]["cpu_ratio"], 1)
+
+    def test_a_figure_that_no_round_has_stays_unknown(self):
+        table = report.medians({"uwsgi-sync": [{"syscalls": None}]})
+        self.assertIsNone(table["uwsgi-sync"]["syscalls"])
+        self.assertIn("uwsgi-sync", report.table("Title", table))
+
+
+class Targets(unittest.TestCase):
+    def verdicts(self, scenarios, micro=()):
+        rows = targets.check(targets.Results(scenarios, dict(micro)))
+        return {target.name: verdict for target, _, verdict in rows}
+
+    def test_the_bound_itself_is_met_and_more_is_missed(self):
+        name = "hello: CPU against the raw responder"
+        for ratio, verdict in ((1.35, "met"), (1.36, "missed")):
+            self.assertEqual(self.verdicts({"hello": {servers.DEFAULT: {"cpu_ratio": ratio}}})[name], verdict)
+
+    def test_the_slower_engine_decides(self):
+        micro = {("BM_SwitchPair", "ucontext"): {"ns": 29}, ("BM_SwitchPair", "fcontext"): {"ns": 31}}
+        self.assertEqual(self.verdicts({}, micro)["switch out and back in"], "missed")
+
+    def test_what_was_not_run_is_not_measured(self):
+        self.assertEqual(set(self.verdicts({}).values()), {"not measured"})
+
+
+class Output(unittest.TestCase):
+    def test_json_and_svg_can_be_read_back(self):
+        tables = {"hello": {"greenring-ucontext": {"cpu_us": 5.0, "rps": 1e5}, "a<b": {"cpu_us": 0.0, "rps": 0.0}}}
+        with tempfile.TemporaryDirectory() as name:
+            directory = pathlib.Path(name)
+            checked = targets.check(targets.Results(tables, {}))
+            report.write_json(directory / "r.json", {}, {}, tables, {("BM_X", "ucontext"): {"ns": 1.0}}, checked)
+            self.assertEqual(json.loads((directory / "r.json").read_text())["medians"], tables)
+            svg.write(directory / "r.svg", bench.panels(tables))
+            bars = ElementTree.parse(directory / "r.svg").findall(".//{http://www.w3.org/2000/svg}rect[@y]")
+            self.assertEqual(len(bars), 4)
+
+
+class Answers(unittest.TestCase):
+    def test_an_answer_is_whole_when_its_body_is(self):
+        head = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"
+        self.assertFalse(idle_client.is_whole(head[:-1]))
+        self.assertFalse(idle_client.is_whole(head + b"ab"))
+        self.assertTrue(idle_client.is_whole(head + b"abc"))
+
+
+class CommandLine(unittest.TestCase):
+    def test_every_name_can_be_selected_and_others_end_the_run(self):
+        self.assertEqual(bench.select(servers.ALL, "raw,uwsgi-sync", "server")[0].name, "raw")
+        with self.assertRaises(SystemExit):
+            bench.select(servers.ALL, "rwa", "server")
+
+
+if __name__ == "__main__":
+    unittest.main()
