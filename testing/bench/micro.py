@@ -20,7 +20,7 @@ def measure(say):
             say(f"micro {program}: not built")
             continue
         command = [path, f"--benchmark_filter={BUDGETED}", "--benchmark_format=json", "--benchmark_repetitions=5"]
-        command += ["--benchmark_report_aggregates_only=true"]
+        command += ["--benchmark_report_aggregates_only=true", "--benchmark_min_time=0.05"]
         done = subprocess.run(command, capture_output=True, text=True, preexec_fn=processes.pin(processes.SERVER_CPU))
         if done.returncode != 0:
             say(f"micro {program}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
@@ -33,5 +33,5 @@ def measure(say):
             if "resident_bytes_each" in run:
                 figures["resident_bytes_each"] = run["resident_bytes_each"]
             found[name, run.get("label", "")] = figures
-            say(f"micro {name} {run.get('label', '')}: {figures['ns']:,.1f} ns")
+            say(f"micro {name} {run.get('label', '')}: " + ", ".join(f"{v:,.1f} {k}" for k, v in figures.items()))
     return found
