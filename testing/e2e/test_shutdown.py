@@ -63,8 +63,14 @@ class Drain(DrainCase):
         self.assertEqual(used.get("/").status, 200)
         holder = self.hold_core(server)
         server.terminate()
-        unused.expect_close()
         used.expect_close()
+        # The kernel may keep a connection that has sent nothing to itself: its client learns of the end by sending.
+        try:
+            unused.send_request("GET", "/")
+        except OSError:
+            pass
+        else:
+            unused.expect_close()
         holder.send(b"!")
         self.assertEqual(holder.read_response().status, 200)
         server.stop()
