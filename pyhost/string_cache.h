@@ -38,7 +38,8 @@ inline uint64_t SampleHash(std::string_view bytes) {
   } else {
     for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
   }
-  hash *= kMultiplier;
+  // Products carry upwards only: fold the high bits down before and after the last one.
+  hash = (hash ^ hash >> 32) * kMultiplier;
   return hash ^ hash >> 32;
 }
 

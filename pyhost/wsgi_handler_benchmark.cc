@@ -1,6 +1,7 @@
 // What the Python side of a request costs: environ, the application's call, the pick-up of its response.
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "benchmark/benchmark.h"
 #include "green/scheduler.h"
@@ -81,13 +82,14 @@ void OnGreenThread(Function function) {
   while (scheduler.stats().live > 0) scheduler.RunReady();
 }
 
-PeerAddress Localhost() {
-  PeerAddress peer;
-  peer.family = PeerAddress::Family::kIpv4;
-  peer.ip[0] = 127;
-  peer.ip[3] = 1;
-  peer.port = 51234;
-  return peer;
+// Where 64 connections of one client come from.
+std::vector<PeerAddress> Peers() {
+  std::vector<PeerAddress> peers(64);
+  for (size_t i = 0; i < peers.size(); ++i) {
+    peers[i] = {
+        .ip = {127, 0, 0, 1}, .port = static_cast<uint16_t>(40000 + 2 * i), .family = PeerAddress::Family::kIpv4};
+  }
+  return peers;
 }
 
 void Handle(benchmark::State& state, const char* application, const char* request) {
@@ -95,11 +97,12 @@ void Handle(benchmark::State& state, const char* application, const char* reques
   NullExchange exchange;
   protocol::RequestHead head;
   protocol::ParseRequestHead(request, protocol::Limits{}, &head);
-  const PeerAddress peer = Localhost();
+  const std::vector<PeerAddress> peers = Peers();
+  size_t next = 0;
   WsgiHandler handler({PyRef::Share(PyDict_GetItemString(Applications(), application)), application}, {}, &log);
   const EnvironTemplate* listener = handler.AddListener({.server_name = "127.0.0.1", .server_port = "8080"});
   OnGreenThread([&] {
-    for (auto _ : state) handler.Handle({head, peer, *listener}, &exchange);
+    for (auto _ : state) handler.Handle({head, peers[next++ % 64], *listener}, &exchange);
   });
 }
 
@@ -126,10 +129,11 @@ BENCHMARK(CallOnly);
 void Environ(benchmark::State& state, const char* request) {
   protocol::RequestHead head;
   protocol::ParseRequestHead(request, protocol::Limits{}, &head);
-  const PeerAddress peer = Localhost();
+  const std::vector<PeerAddress> peers = Peers();
+  size_t next = 0;
   EnvironBuilder builder({}, Py_None, Py_None);
   const EnvironTemplate* listener = builder.AddListener({.server_name = "127.0.0.1", .server_port = "8080"});
-  for (auto _ : state) benchmark::DoNotOptimize(builder.Build(*listener, head, peer, Py_None));
+  for (auto _ : state) benchmark::DoNotOptimize(builder.Build(*listener, head, peers[next++ % 64], Py_None));
 }
 BENCHMARK_CAPTURE(Environ, wrk, kWrkRequest);
 BENCHMARK_CAPTURE(Environ, browser, kBrowserRequest);
