@@ -470,7 +470,7 @@ TEST_F(HttpServiceTest, FloodOfPipelinedInputStopsTheReading) {
   }
   EXPECT_LT(taken_unserved, 1'000'000u);
   released = true;
-  Run();
+  Run(10 * kMs);
   const std::string responses = ring_.PeerRead(slow);
   EXPECT_TRUE(Contains(responses, "at last"));
   EXPECT_TRUE(Contains(responses, "HTTP/1.1 4")) << "the flood was no request";
