@@ -98,6 +98,11 @@ class Ring {
   // completions are already there or nothing is to be waited for.
   virtual void SubmitAndWait(unsigned wait_count, int64_t deadline_ns) = 0;
 
+  // As SubmitAndWait(1, deadline_ns), but for a time when many completions come one soon after the other: it sleeps for
+  // `wait_count` of them, and is content with one only after `patience_ns`. Fewer system calls and wake-ups for a
+  // delay.
+  virtual void SubmitAndGather(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) = 0;
+
   // Delivers what has completed: first copies completions out of the kernel's queue, then runs them, at most
   // kReapMax. Returns how many.
   virtual size_t Reap() = 0;

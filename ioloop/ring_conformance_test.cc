@@ -512,6 +512,36 @@ TEST_P(RingTest, WaitEndsAtItsDeadline) {
   EXPECT_EQ(ring()->Reap(), 0u);
 }
 
+TEST_P(RingTest, GatheringIsContentWithLessWhenItsPatienceEnds) {
+  auto [ours, peers] = world_->SocketPair();
+  RecordingCompletion received;
+  char data[16];
+  ring()->Recv(ours, data, sizeof(data), 0, &received);
+  world_->PeerWrite(peers, "one");
+  // Would sleep for ever if it insisted on all ten.
+  ring()->SubmitAndGather(10, kNanosecondsPerMillisecond, kNeverNs);
+  ring()->Reap();
+  EXPECT_TRUE(received.over);
+  CloseAll({ours}, {peers});
+}
+
+TEST_P(RingTest, GatheringEndsAtItsDeadlineWithNothing) {
+  const int64_t deadline_ns = world_->clock()->NowNs() + 2 * kNanosecondsPerMillisecond;
+  while (world_->clock()->NowNs() < deadline_ns) {
+    ring()->SubmitAndGather(10, 100 * kNanosecondsPerMicrosecond, deadline_ns);
+  }
+  EXPECT_EQ(ring()->Reap(), 0u);
+}
+
+TEST_P(RingTest, GatheringSleepsOnAfterItsPatienceUntilSomethingComes) {
+  std::thread waker([this] {
+    poll(nullptr, 0, 5);  // not for synchronisation: the wake may come before or after the end of the patience
+    ring()->Wake();
+  });
+  ring()->SubmitAndGather(10, kNanosecondsPerMillisecond, kNeverNs);
+  waker.join();
+}
+
 TEST_P(RingTest, DeadlineThatIsPastDoesNotWait) {
   ring()->SubmitAndWait(1, 1);
   ring()->SubmitAndWait(1, 0);

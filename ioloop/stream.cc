@@ -166,6 +166,7 @@ void Stream::OnReceived(int32_t result, uint32_t flags) {
     FlushLater();  // to arm the next one, or to go on closing
   }
   if (result > 0) {
+    loop_->CountBusy(&busy_mark_);
     multishot_ = reading_;
     if (linger_ != nullptr) {
       linger_->received_bytes += static_cast<size_t>(result);

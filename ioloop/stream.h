@@ -151,6 +151,7 @@ class Stream final : private Flushable, private ReceiveCompletion, private SendC
   std::unique_ptr<Linger> linger_;
   UniqueFd fd_;
   int error_number_ = 0;
+  uint32_t busy_mark_ = 0;  // the loop's: the last epoch in which something was received
   SendState send_ = SendState::kIdle;
   bool send_cancelled_ = false;  // no second Cancel for the operation in flight
   bool congested_ = false;       // the last send left something: the next one is a reported one

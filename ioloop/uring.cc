@@ -55,6 +55,7 @@ constexpr FeatureName kFeatureNames[] = {
     {UringOptions::kRegisteredRing, "registered_ring", "5.18"},
     {UringOptions::kSkipSuccess, "skip_success", "5.17"},
     {UringOptions::kAbsoluteTimeout, "absolute_timeout", "6.12"},
+    {UringOptions::kGather, "gather", "6.12"},
     {UringOptions::kNoIowait, "no_iowait", "6.15"},
 };
 
@@ -129,7 +130,9 @@ absl::Status Uring::SetUpRing() {
 
 void Uring::ProbeOperations() {
   if (!(ring_.features & IORING_FEAT_CQE_SKIP)) features_ &= ~UringOptions::kSkipSuccess;
-  if (!(ring_.features & kFeatureMinTimeout)) features_ &= ~UringOptions::kAbsoluteTimeout;
+  if (!(ring_.features & kFeatureMinTimeout)) {
+    features_ &= ~(UringOptions::kAbsoluteTimeout | UringOptions::kGather);
+  }
   if (!(ring_.features & kFeatureNoIowait)) features_ &= ~UringOptions::kNoIowait;
   // Multishot has no feature bit; operations that arrived in the same release stand for it.
   io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
@@ -196,7 +199,7 @@ std::string Uring::Describe() const {
 
 io_uring_sqe* Uring::NextSqe() {
   while (queued() == ring_.sq.ring_entries) {
-    Enter(0, 0);
+    Enter(0, 0, 0);
     if (queued() < ring_.sq.ring_entries) break;
     // The kernel took nothing. It is short of memory, or, before 5.19, its completion queue has overflowed: make room
     // there without running anybody.
@@ -353,7 +356,7 @@ unsigned Uring::ready() const { return io_uring_smp_load_acquire(ring_.cq.ktail)
 
 uint32_t Uring::kernel_flags() const { return IO_URING_READ_ONCE(*ring_.sq.kflags); }
 
-void Uring::Enter(unsigned wait_count, int64_t deadline_ns) {
+void Uring::Enter(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) {
   io_uring_smp_store_release(ring_.sq.ktail, ring_.sq.sqe_tail);
   unsigned flags = IORING_ENTER_GETEVENTS;
   if (Has(UringOptions::kRegisteredRing)) flags |= IORING_ENTER_REGISTERED_RING;
@@ -361,6 +364,11 @@ void Uring::Enter(unsigned wait_count, int64_t deadline_ns) {
   __kernel_timespec timeout;
   if (wait_count > 0) {
     if (Has(UringOptions::kNoIowait)) flags |= kEnterNoIowait;
+    if (patience_ns > 0) {
+      // In the place that Debian 12's header calls `pad`: min_wait_usec. The kernel heeds it only beside a timeout.
+      argument.pad = static_cast<uint32_t>(patience_ns / kNanosecondsPerMicrosecond);
+      deadline_ns = std::min(deadline_ns, kNeverNs / 2);
+    }
     if (deadline_ns != kNeverNs) {
       int64_t time_ns = deadline_ns;
       if (Has(UringOptions::kAbsoluteTimeout)) {
@@ -384,7 +392,12 @@ void Uring::Enter(unsigned wait_count, int64_t deadline_ns) {
                   result == -ENOMEM);
 }
 
-void Uring::SubmitAndWait(unsigned wait_count, int64_t deadline_ns) {
+void Uring::SubmitAndGather(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) {
+  if (!Has(UringOptions::kGather)) return Turn(1, 0, deadline_ns);
+  Turn(wait_count, patience_ns, deadline_ns);
+}
+
+void Uring::Turn(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) {
   const unsigned completed = ready() + static_cast<unsigned>(reaped_.size());
   bool waits = deadline_ns != 0 && completed < wait_count && !inferred_overdue_;
   if (waits) {
@@ -392,9 +405,9 @@ void Uring::SubmitAndWait(unsigned wait_count, int64_t deadline_ns) {
     waits = sleep_.compare_exchange_strong(awake, Sleep::kAsleep);
   }
   if (waits) {
-    Enter(wait_count, deadline_ns);
+    Enter(wait_count, patience_ns, deadline_ns);
   } else if (queued() > 0 || (completed == 0 && (kernel_flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))) {
-    Enter(0, 0);
+    Enter(0, 0, 0);
     // Until a Reap has confirmed them a wait could be for their success, which nobody reports.
     inferred_overdue_ = !inferred_.empty();
   }

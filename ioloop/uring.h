@@ -18,6 +18,7 @@
 //   kRegisteredRing   5.18    each system call looks the ring's descriptor up
 //   kSkipSuccess      5.17    Close and Cancel post completions, which are dropped
 //   kAbsoluteTimeout  6.12    each wait reads the clock
+//   kGather           6.12    SubmitAndGather is content with one completion
 //   kNoIowait         6.15    time asleep in the ring is shown as "iowait" by the system's statistics
 //
 // Describe says which are in use. SINGLE_ISSUER binds the ring to the OS thread that called
@@ -54,8 +55,9 @@ struct UringOptions {
     kRegisteredRing = 1u << 8,
     kSkipSuccess = 1u << 9,
     kAbsoluteTimeout = 1u << 10,
-    kNoIowait = 1u << 11,
-    kAllFeatures = (1u << 12) - 1,
+    kGather = 1u << 11,
+    kNoIowait = 1u << 12,
+    kAllFeatures = (1u << 13) - 1,
   };
 
   // Operations queued between two system calls; more of them cost an extra call. 256 are 16 KiB, which stay cached.
@@ -101,7 +103,8 @@ class Uring final : public Ring {
   void ReturnBuffer(uint32_t flags) override;
   size_t buffer_size_bytes() const override { return options_.buffer_size_bytes; }
 
-  void SubmitAndWait(unsigned wait_count, int64_t deadline_ns) override;
+  void SubmitAndWait(unsigned wait_count, int64_t deadline_ns) override { Turn(wait_count, 0, deadline_ns); }
+  void SubmitAndGather(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) override;
   size_t Reap() override;
   void Wake() override;
   size_t in_flight() const override { return in_flight_; }
@@ -147,7 +150,8 @@ class Uring final : public Ring {
   unsigned queued() const;
   unsigned ready() const;
   uint32_t kernel_flags() const;
-  void Enter(unsigned wait_count, int64_t deadline_ns);
+  void Turn(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns);
+  void Enter(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns);
   void Collect(size_t limit);
   void CollectSpecial(uint64_t user_data, int32_t result, uint32_t flags);
   void ConfirmInferred();

@@ -108,6 +108,10 @@ class SimRing final : public ioloop::Ring {
   void ReturnBuffer(uint32_t flags) override;
   size_t buffer_size_bytes() const override { return options_.buffer_size_bytes; }
   void SubmitAndWait(unsigned wait_count, int64_t deadline_ns) override;
+  // Nothing comes while it sleeps, so more patience would change nothing.
+  void SubmitAndGather(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) override {
+    SubmitAndWait(1, deadline_ns);
+  }
   size_t Reap() override;
   void Wake() override;
   size_t in_flight() const override { return in_flight_; }
