@@ -60,6 +60,36 @@ TEST(EventLoopTest, WorkMadeByAFlushIsNotSleptOn) {
   scheduler.RemoveTimer(&far);
 }
 
+TEST(EventLoopTest, GathersOnlyWhileManyStreamsAreBusy) {
+  testing::SimClock clock;
+  testing::SimRing ring(&clock);
+  green::Scheduler scheduler({.clock = &clock});
+  EventLoop loop(&ring, &scheduler);
+  std::vector<uint32_t> marks(2 * EventLoop::kBusyStreamsPerCompletion);
+  // An epoch in which the first `busy` streams receive, each several times; whether the wait after it gathers.
+  const auto gathers_after = [&](size_t busy) {
+    for (int i = 0; i < 3; ++i) {
+      for (size_t stream = 0; stream < busy; ++stream) loop.CountBusy(&marks[stream]);
+    }
+    clock.Advance(EventLoop::kEpochNs);
+    const int before = ring.gathers();
+    loop.Poll(clock.NowNs() + kNanosecondsPerMicrosecond + EventLoop::kPatienceNs);
+    return ring.gathers() > before;
+  };
+  gathers_after(0);
+  EXPECT_TRUE(gathers_after(marks.size()));
+  EXPECT_FALSE(gathers_after(marks.size() - 1));
+  EXPECT_TRUE(gathers_after(marks.size()));
+  // What was long ago does not count, nor does a wait that is shorter than the patience.
+  for (uint32_t& mark : marks) loop.CountBusy(&mark);
+  clock.Advance(10 * EventLoop::kEpochNs);
+  const int before = ring.gathers();
+  loop.Poll(clock.NowNs() + kNanosecondsPerSecond);
+  for (uint32_t& mark : marks) loop.CountBusy(&mark);
+  loop.Poll(clock.NowNs() + EventLoop::kPatienceNs / 2);
+  EXPECT_EQ(ring.gathers(), before);
+}
+
 TEST(EventLoopTest, SleepsOfGreenThreadsAreTheLoopsDeadline) {
   testing::SimClock clock;
   testing::SimRing ring(&clock);

@@ -84,6 +84,7 @@ class SimRing final : public ioloop::Ring {
 
   bool IsOpen(int fd) const { return files_.count(fd) > 0; }
   size_t open_count() const { return files_.size(); }
+  int gathers() const { return gathers_; }  // calls of SubmitAndGather
   size_t buffers_free() const { return free_buffers_.size(); }
 
   // ---- Ring ----
@@ -110,6 +111,7 @@ class SimRing final : public ioloop::Ring {
   void SubmitAndWait(unsigned wait_count, int64_t deadline_ns) override;
   // Nothing comes while it sleeps, so more patience would change nothing.
   void SubmitAndGather(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) override {
+    ++gathers_;
     SubmitAndWait(1, deadline_ns);
   }
   size_t Reap() override;
@@ -193,6 +195,7 @@ class SimRing final : public ioloop::Ring {
   std::deque<uint16_t> free_buffers_;
   size_t in_flight_ = 0;
   uint64_t system_calls_ = 0;
+  int gathers_ = 0;
 
   std::mutex wake_mutex_;
   std::condition_variable wake_condition_;
