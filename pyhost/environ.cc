@@ -178,7 +178,7 @@ bool EnvironBuilder::SetPeer(PyObject* environ, const PeerAddress& peer) {
   static_assert(offsetof(PeerAddress, port) == sizeof peer.ip);
   const std::string_view ip_and_port(reinterpret_cast<const char*>(&peer), sizeof peer.ip + sizeof peer.port);
   PeerSlot& slot = peers_[SampleHash(ip_and_port) % kPeerSlots];
-  if (slot.peer != peer) {
+  if (slot.peer != peer || !slot.address || !slot.port) {
     char address[INET6_ADDRSTRLEN];
     inet_ntop(peer.family == PeerAddress::Family::kIpv4 ? AF_INET : AF_INET6, peer.ip, address, sizeof address);
     slot = {peer, values_.Get(address), FromLatin1(std::to_string(peer.port))};
@@ -189,7 +189,7 @@ bool EnvironBuilder::SetPeer(PyObject* environ, const PeerAddress& peer) {
 PyRef EnvironBuilder::KeyOf(std::string_view name) {
   if (name.size() > kCachedNameBytesMax) return MakeKey(name);
   NameSlot& slot = names_[SampleHash(name) % kNameSlots];
-  if (slot.name != name) slot = {std::string(name), MakeKey(name)};
+  if (slot.name != name || !slot.key) slot = {std::string(name), MakeKey(name)};
   return PyRef::Share(slot.key.get());
 }
 

@@ -33,8 +33,7 @@ inline uint64_t SampleHash(std::string_view bytes) {
   uint64_t hash = size * kMultiplier;
   if (size >= 8) {
     hash ^= word(0) * 0xff51afd7ed558ccd ^ word(size - 8) * 0xc4ceb9fe1a85ec53;
-    if (size > 16)
-      hash ^= (word(size / 4) ^ hash >> 29) * kMultiplier ^ word(size / 2 - 4) ^ word(size * 3 / 4 - 4) << 1;
+    if (size > 16) hash ^= word(size / 4) * kMultiplier ^ word(size / 2 - 4) ^ word(size * 3 / 4 - 4) << 1;
   } else {
     for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
   }
@@ -51,16 +50,10 @@ class StringCache {
 
   // The str with one character for each byte (latin-1).
   PyRef Get(std::string_view bytes) {
-    return Get(bytes, [](std::string_view missing) { return FromLatin1(missing); });
-  }
-
-  // The same, where `make(bytes)` makes a str that is not in the cache.
-  template <typename Make>
-  PyRef Get(std::string_view bytes, Make make) {
-    if (bytes.size() > kBytesMax) return make(bytes);
+    if (bytes.size() > kBytesMax) return FromLatin1(bytes);
     PyRef& slot = slots_[SampleHash(bytes) % kSlots];
     std::string_view cached;
-    if (!slot || !Latin1View(slot.get(), &cached) || cached != bytes) slot = make(bytes);
+    if (!slot || !Latin1View(slot.get(), &cached) || cached != bytes) slot = FromLatin1(bytes);
     return PyRef::Share(slot.get());
   }
 

@@ -164,6 +164,7 @@ void WsgiHandler::Close(const RequestInfo& request, PyObject* iterable) {
 
 void WsgiHandler::HandleError(const RequestInfo& request, Slot* slot, Exchange* exchange) {
   const PyRef exception = TakeException();
+  GREENRING_CHECK(exception);
   Response& response = slot->response;
   const absl::Status body_status = RequestBodyStatus(slot->body.get());
   // That the client is gone comes back as the OSError which the application got from us: that is nobody's mistake.
