@@ -211,7 +211,8 @@ void Connection::OnTimeout() {
       service_->LogTimeout(this);
       Abort();
       break;
-    case State::kClosing:
+    case State::kClosing:  // the client does not take the rest
+      stream_.Close(ioloop::CloseMode::kAbort);
       break;
   }
 }
@@ -230,10 +231,10 @@ void Connection::Abort() {
 
 // No request is on a core (or it has just left it).
 void Connection::Close(ioloop::CloseMode mode) {
-  Unlink();
   MoveTo(State::kClosing);
   stream_.Close(mode);
   ReleaseExchange();
+  service_->WaitForClient(this);
 }
 
 void Connection::OnClosed() {

@@ -386,6 +386,22 @@ TEST_F(HttpServiceTest, ClientWithoutProgressIsCutOffAfterTheIoTimeout) {
   ring_.PeerClose(peer);
 }
 
+TEST_F(HttpServiceTest, ClientThatDoesNotTakeTheLastResponseIsCutOffToo) {
+  HttpServiceOptions options;
+  options.io_timeout_ns = 5 * kSecond;
+  Start({}, options);
+  app_ = [&](HttpExchange* exchange) { Reply(exchange, std::string(15'000, 'x')); };
+  const int peer = Connect();
+  std::string requests;  // more answers than the socket holds, but too few to park a core
+  for (int i = 0; i < 7; ++i) requests += "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  ring_.PeerWrite(peer, requests + "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  Run(4 * kSecond);
+  EXPECT_EQ(service_->connection_count(), 1u);
+  Run(2 * kSecond);
+  EXPECT_EQ(service_->connection_count(), 0u);
+  ring_.PeerClose(peer);
+}
+
 TEST_F(HttpServiceTest, IdleConnectionIsClosedAfterTheKeepaliveTimeout) {
   HttpServiceOptions options;
   options.keepalive_timeout_ns = 10 * kSecond;
