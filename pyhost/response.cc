@@ -1,5 +1,8 @@
 #include "pyhost/response.h"
 
+#include <strings.h>
+
+#include <string>
 #include <utility>
 
 #include "base/check.h"
@@ -29,6 +32,13 @@ PyType_Slot kHandleSlots[] = {
 bool Refuse(const char* reason, PyObject* culprit) {
   PyErr_Format(PyExc_ValueError, "start_response: %s: %R", reason, culprit);
   return false;
+}
+
+// Event streams often set `Connection: keep-alive`. PEP 3333 forbids it, but it is only a wish about what the server
+// decides anyway: it is left out. The other hop-by-hop headers would change what the message means.
+bool IsConnectionWish(std::string_view name) {
+  const std::string text(name);
+  return strcasecmp(text.c_str(), "connection") == 0 || strcasecmp(text.c_str(), "keep-alive") == 0;
 }
 
 // Raises exc_info's exception, as `raise exc_info[1].with_traceback(exc_info[2])`.
@@ -157,7 +167,7 @@ bool Response::AddHeader(PyObject* header) {
     return Refuse("a header's name and value must be latin-1", header);
   }
   const char* reason = encoder_.AddHeader(name_text, value_text);
-  return reason == nullptr || Refuse(reason, header);
+  return reason == nullptr || IsConnectionWish(name_text) || Refuse(reason, header);
 }
 
 PyObject* Response::Write(PyObject* handle, PyObject* data) {

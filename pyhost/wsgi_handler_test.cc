@@ -181,7 +181,7 @@ TEST_F(WsgiHandlerTest, StartResponseRefusesWhatPep3333Forbids) {
       {"('200 OK', [('A', '\\u20ac')])", "ValueError: start_response: a header's name and value must be latin-1"},
       {"('200 OK', [('A', 'b\\r\\nX-Injected: c')])", "ValueError: start_response: control byte"},
       {"('200 OK', [('A b', 'c')])", "ValueError: start_response: a header's name must be a token"},
-      {"('200 OK', [('Connection', 'close')])", "ValueError: start_response: hop-by-hop"},
+      {"('200 OK', [('Transfer-Encoding', 'chunked')])", "ValueError: start_response: hop-by-hop"},
       {"('200 OK')", "TypeError: start_response takes (status, headers, exc_info=None)"},
       {"('200 OK', [], None, None)", "TypeError: start_response takes (status, headers, exc_info=None)"},
       {"('200 OK', [], unknown=1)", "TypeError: start_response takes (status, headers, exc_info=None)"},
@@ -191,6 +191,14 @@ TEST_F(WsgiHandlerTest, StartResponseRefusesWhatPep3333Forbids) {
     ExpectError(*Get(std::string("def app(environ, start_response):\n    start_response") + call + "\n    return []\n"),
                 error);
   }
+}
+
+TEST_F(WsgiHandlerTest, WishesAboutTheConnectionAreLeftOut) {
+  const auto exchange = Get(
+      "def app(environ, start_response):\n"
+      "    start_response('200 OK', [('Connection', 'keep-alive'), ('KEEP-ALIVE', 'timeout=5'), ('X-A', 'b')])\n"
+      "    return [b'x']\n");
+  EXPECT_THAT(exchange->head_text(), StartsWith("HTTP/1.1 200 OK\r\nX-A: b\r\nServer"));
 }
 
 TEST_F(WsgiHandlerTest, ASecondStartNeedsExcInfo) {
