@@ -4,11 +4,10 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 
-from fixture import APPS, ENGINES, Server, run_to_exit, server_binary
+from fixture import ENGINES, Server, eventually, run_to_exit, server_binary
 from wire import Connection
 
 HELLO = """def {name}(environ, start_response):
@@ -271,6 +270,14 @@ class Listeners(Folder):
         server = Server("response_app", http=(f"unix:{path}",)).start()
         server.kill()
         self.assertTrue(os.path.exists(path))
+        eventually(lambda: self.refuses(path), "the kernel to take the dead server's ring apart")
         with Server("response_app", http=(f"unix:{path}",)) as server, server.connect() as connection:
             self.assertEqual(connection.get("/hello").body, b"hello")
         self.assertFalse(os.path.exists(path), "a server that ends removes its socket")
+
+    def refuses(self, path):
+        try:
+            Connection(path).close()
+            return False
+        except ConnectionRefusedError:
+            return True
