@@ -25,7 +25,12 @@ def calls(environ, start_response):
     for call in environ["QUERY_STRING"].split(";"):
         name, *arguments = call.split(",")
         arguments = [None if a == "None" else int(a) for a in arguments]
-        got = list(body) if name == "iter" else next(iter(body), b"") if name == "next" else getattr(body, name)(*arguments)
+        if name == "iter":
+            got = list(body)
+        elif name == "next":
+            got = next(iter(body), b"")
+        else:
+            got = getattr(body, name)(*arguments)
         pieces.append(_texts(got) if isinstance(got, list) else _texts([got])[0])
     return as_json(start_response, pieces)
 

@@ -66,6 +66,11 @@ def odd_headers(environ, start_response):
     return []
 
 
+@application.at("/connection-wishes")
+def connection_wishes(environ, start_response):
+    return plain(start_response, b"hello", headers=[("Connection", "close"), ("Keep-Alive", "timeout=5")])
+
+
 @application.at("/write")
 def write(environ, start_response):
     send = start_response("200 OK", [("Content-Type", "text/plain")])

@@ -169,7 +169,8 @@ class Input(ServerCase):
     # Clients that leave
 
     def test_a_client_gone_in_the_body_is_an_oserror(self):
-        for headers, part in (([("Content-Length", "10")], b"12345"), ([("Transfer-Encoding", "chunked")], b"5\r\n123")):
+        framings = ([("Content-Length", "10")], b"12345"), ([("Transfer-Encoding", "chunked")], b"5\r\n123")
+        for headers, part in framings:
             for reset in (False, True):
                 with self.subTest(headers=headers, reset=reset):
                     connection = self.connect()

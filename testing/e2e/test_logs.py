@@ -8,7 +8,8 @@ import unittest
 from fixture import APPS, Server, run_to_exit
 from wire import request_bytes
 
-COMBINED = re.compile(r'(\S+) - (\S+) \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "(.*)" (\d{3}) (\d+|-) "(.*)" "(.*)"')
+COMBINED = re.compile(r'(\S+) - (\S+) \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] '
+                      r'"(.*)" (\d{3}) (\d+|-) "(.*)" "(.*)"')
 
 
 class Logs(unittest.TestCase):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import tempfile
 
 from case import ServerCase, on_each_engine
@@ -67,6 +66,14 @@ class Shapes(ResponseCase):
         self.assertEqual(response.get("X-Empty"), "")
         self.assertEqual(response.all("Date"), ["Sun, 06 Nov 1994 08:49:37 GMT"])
         self.assertEqual(response.all("Server"), ["mine"])
+
+    def test_wishes_about_the_connection_are_left_out(self):
+        with self.server.connect() as connection:
+            for _ in range(2):
+                response = connection.get("/connection-wishes")
+                self.assertEqual((response.status, response.body), (200, b"hello"))
+                self.assertIsNone(response.get("Keep-Alive"))
+                self.assertNotEqual(response.get("Connection"), "close")
 
     def test_a_date_is_added(self):
         self.assertRegex(self.get("/hello").get("Date"), r"^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$")
