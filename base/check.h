@@ -13,8 +13,8 @@ namespace greenring {
 
 }  // namespace greenring
 
-#define GREENRING_CHECK(condition)                                                     \
-  (__builtin_expect(static_cast<bool>(condition), true) ? static_cast<void>(0)         \
+#define GREENRING_CHECK(condition)                                             \
+  (__builtin_expect(static_cast<bool>(condition), true) ? static_cast<void>(0) \
                                                         : ::greenring::CheckFailed(__FILE__, __LINE__, #condition))
 
 #ifdef NDEBUG

@@ -1,4 +1,5 @@
-// Owns a file descriptor and closes it. Move-only; not thread-safe. Never parks (close may block on a lingering socket).
+// Owns a file descriptor and closes it. Move-only; not thread-safe. Never parks (close may block on a lingering
+// socket).
 #pragma once
 
 #include <unistd.h>

@@ -3,8 +3,6 @@
 #include <pthread.h>
 #include <ucontext.h>
 
-#include <boost/context/detail/fcontext.hpp>
-
 #include "base/check.h"
 #include "base/sanitizers.h"
 
@@ -16,21 +14,6 @@
 #endif
 
 namespace greenring::green {
-namespace {
-
-using boost::context::detail::fcontext_t;
-using boost::context::detail::jump_fcontext;
-using boost::context::detail::make_fcontext;
-using boost::context::detail::transfer_t;
-
-// What one side of an fcontext switch hands to the other.
-struct Transfer {
-  Context* from;
-  Context* to;
-};
-
-}  // namespace
-
 std::string_view EngineName(Engine engine) {
   switch (engine) {
     case Engine::kUcontext:
@@ -58,8 +41,7 @@ Context::~Context() {
 #endif
 }
 
-// Tells the sanitizers that the running flow (this) is about to leave for `to`.
-inline void Context::StartSwitch(Context* to) {
+void Context::TellSanitizersOfLeave([[maybe_unused]] Context* to) {
 #if GREENRING_TSAN
   if (sanitizer_fiber_ == nullptr) sanitizer_fiber_ = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(to->sanitizer_fiber_, 0);
@@ -74,23 +56,18 @@ inline void Context::StartSwitch(Context* to) {
     pthread_attr_destroy(&attributes);
   }
   __sanitizer_start_switch_fiber(&fake_stack_, to->stack_base_, to->stack_size_bytes_);
-#else
-  static_cast<void>(to);
 #endif
 }
 
-// Tells the sanitizers that `self` runs again, or for the first time.
-inline void Context::FinishSwitch(Context* self) {
+void Context::TellSanitizersOfReturn() {
 #if GREENRING_ASAN
-  __sanitizer_finish_switch_fiber(self->fake_stack_, nullptr, nullptr);
-#else
-  static_cast<void>(self);
+  __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
 #endif
 }
 
 void Context::UcontextMain(unsigned int high, unsigned int low) {
   Context* self = reinterpret_cast<Context*>((static_cast<uintptr_t>(high) << 32) | low);
-  FinishSwitch(self);
+  self->FinishSwitch();
   self->entry_(self->argument_);
   GREENRING_CHECK(!"a context's entry function returned");
 }
@@ -111,14 +88,15 @@ void Context::Make(Engine engine, void* stack_base, size_t stack_size_bytes, Ent
 #endif
   if (engine == Engine::kFcontext) {
     stack_pointer_ =
-        make_fcontext(static_cast<char*>(stack_base) + stack_size_bytes, stack_size_bytes, [](transfer_t transfer) {
-          const Transfer* sent = static_cast<Transfer*>(transfer.data);
-          sent->from->stack_pointer_ = transfer.fctx;
-          Context* self = sent->to;
-          FinishSwitch(self);
-          self->entry_(self->argument_);
-          GREENRING_CHECK(!"a context's entry function returned");
-        });
+        boost::context::detail::make_fcontext(static_cast<char*>(stack_base) + stack_size_bytes, stack_size_bytes,
+                                              [](boost::context::detail::transfer_t transfer) {
+                                                const Transfer* sent = static_cast<Transfer*>(transfer.data);
+                                                sent->from->stack_pointer_ = transfer.fctx;
+                                                Context* self = sent->to;
+                                                self->FinishSwitch();
+                                                self->entry_(self->argument_);
+                                                GREENRING_CHECK(!"a context's entry function returned");
+                                              });
     return;
   }
   started_ = false;
@@ -140,18 +118,9 @@ __attribute__((no_sanitize("address"))) void Context::StartUcontext() {
   GREENRING_CHECK(!"setcontext returned");
 }
 
-// Never inlined: its frame is what a ucontext switch returns into.
-__attribute__((noinline)) void SwitchContext(Engine engine, Context* from, Context* to) {
-  from->StartSwitch(to);
-  if (engine == Engine::kFcontext) {
-    Transfer transfer{from, to};
-    const transfer_t back = jump_fcontext(to->stack_pointer_, &transfer);
-    // Whoever resumed us says where to find it again.
-    static_cast<Transfer*>(back.data)->from->stack_pointer_ = back.fctx;
-  } else if (__builtin_setjmp(from->registers_) == 0) {
-    to->ResumeUcontext();
-  }
-  Context::FinishSwitch(from);
+// Never inlined, as nothing with a __builtin_setjmp can be.
+__attribute__((noinline)) void Context::SwitchUcontext(Context* from, Context* to) {
+  if (__builtin_setjmp(from->registers_) == 0) to->ResumeUcontext();
 }
 
 }  // namespace greenring::green

@@ -16,12 +16,13 @@ void BM_SwitchPair(benchmark::State& state) {
   constexpr size_t kStackBytes = 64 * 1024;
   auto stack = std::make_unique<std::byte[]>(kStackBytes);
   Pair pair{static_cast<Engine>(state.range(0)), {}, {}};
-  pair.thread.Make(pair.engine, stack.get(), kStackBytes,
-                   [](void* argument) {
-                     Pair* pair = static_cast<Pair*>(argument);
-                     for (;;) SwitchContext(pair->engine, &pair->thread, &pair->main);
-                   },
-                   &pair);
+  pair.thread.Make(
+      pair.engine, stack.get(), kStackBytes,
+      [](void* argument) {
+        Pair* pair = static_cast<Pair*>(argument);
+        for (;;) SwitchContext(pair->engine, &pair->thread, &pair->main);
+      },
+      &pair);
   for (auto _ : state) SwitchContext(pair.engine, &pair.main, &pair.thread);
   state.SetLabel(std::string(EngineName(pair.engine)));
 }

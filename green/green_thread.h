@@ -90,8 +90,8 @@ class GreenThread : public ListLink {
   KeyValues* key_values_ = nullptr;  // pthread keys, see thread_keys.h
   ParkTimer timer_;
   GreenThread* next_free_ = nullptr;
-  GreenThread* remote_next_ = nullptr;       // in the scheduler's door
-  std::atomic<bool> remote_queued_{false};   // it is in there
+  GreenThread* remote_next_ = nullptr;      // in the scheduler's door
+  std::atomic<bool> remote_queued_{false};  // it is in there
   void (*invoke_)(void* storage) = nullptr;
   alignas(std::max_align_t) std::byte function_storage_[kFunctionBytesMax];
 };

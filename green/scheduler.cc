@@ -178,7 +178,9 @@ void Scheduler::FireTimers() {
 
 ParkResult Scheduler::Park(int64_t deadline_ns) { return ParkInternal(deadline_ns, /*cancellable=*/true); }
 
-ParkResult Scheduler::ParkUncancellable(int64_t deadline_ns) { return ParkInternal(deadline_ns, /*cancellable=*/false); }
+ParkResult Scheduler::ParkUncancellable(int64_t deadline_ns) {
+  return ParkInternal(deadline_ns, /*cancellable=*/false);
+}
 
 ParkResult Scheduler::ParkInternal(int64_t deadline_ns, bool cancellable) {
   GreenThread* self = current_;
@@ -247,8 +249,8 @@ void Scheduler::DrainRemote() {
   GreenThread* thread = remote_head_.exchange(nullptr, std::memory_order_seq_cst);
   while (thread != nullptr) {
     GreenThread* next = thread->remote_next_;
-    // A read and a write in one: an UnparkRemote that finds it still true has relied on this Unpark, and what its caller
-    // wrote before must be seen by the green thread.
+    // A read and a write in one: an UnparkRemote that finds it still true has relied on this Unpark, and what its
+    // caller wrote before must be seen by the green thread.
     thread->remote_queued_.exchange(false, std::memory_order_acq_rel);
     ++stats_.remote_unparks;
     Unpark(thread);

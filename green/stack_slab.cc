@@ -100,8 +100,7 @@ absl::Status StackSlab::MapChunk() {
   const size_t page = page_size_bytes();
   const size_t stride_bytes = stack_size_bytes_ + page;
   const size_t chunk_bytes = stride_bytes * kStacksPerChunk;
-  void* memory =
-      mmap(nullptr, chunk_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = mmap(nullptr, chunk_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "cannot map ", chunk_bytes >> 20, " MiB for ", kStacksPerChunk, " stacks: ", strerror(errno),

@@ -194,10 +194,10 @@ TEST_F(WsgiHandlerTest, StartResponseRefusesWhatPep3333Forbids) {
 }
 
 TEST_F(WsgiHandlerTest, WishesAboutTheConnectionAreLeftOut) {
-  const auto exchange = Get(
-      "def app(environ, start_response):\n"
-      "    start_response('200 OK', [('Connection', 'keep-alive'), ('KEEP-ALIVE', 'timeout=5'), ('X-A', 'b')])\n"
-      "    return [b'x']\n");
+  const auto exchange =
+      Get("def app(environ, start_response):\n"
+          "    start_response('200 OK', [('Connection', 'keep-alive'), ('KEEP-ALIVE', 'timeout=5'), ('X-A', 'b')])\n"
+          "    return [b'x']\n");
   EXPECT_THAT(exchange->head_text(), StartsWith("HTTP/1.1 200 OK\r\nX-A: b\r\nServer"));
 }
 

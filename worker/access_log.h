@@ -23,9 +23,9 @@ namespace greenring::worker {
 class AccessLog {
  public:
   struct Entry {
-    std::string_view client;               // "-" for a unix socket
-    const protocol::RequestHead* head;     // without a method where the request could not be parsed
-    int status = 0;                        // 0: no response was sent
+    std::string_view client;            // "-" for a unix socket
+    const protocol::RequestHead* head;  // without a method where the request could not be parsed
+    int status = 0;                     // 0: no response was sent
     int64_t body_bytes = 0;
   };
 

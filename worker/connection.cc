@@ -88,8 +88,8 @@ void Connection::ReadHead() {
 }
 
 void Connection::Refuse(int status, std::string_view reason, int retry_after_s) {
-  stream_.Append(protocol::SimpleResponse(
-      status, reason, {.retry_after_s = retry_after_s, .date_line = service_->DateLine()}));
+  stream_.Append(
+      protocol::SimpleResponse(status, reason, {.retry_after_s = retry_after_s, .date_line = service_->DateLine()}));
   service_->LogRefused(this, exchange_->head(), status, reason);
   Close(ioloop::CloseMode::kLinger);
 }

@@ -4,10 +4,10 @@
 //   if (!pool.Submit(exchange)) RefuseWith503();            // on the loop
 //   while (HttpExchange* exchange = pool.Next()) ...        // in runner.RunCore, on each core
 //
-// A core that has finished a request takes the next one without a switch; an idle core is woken only when every runnable
-// green thread has run (green::WorkSource), so a burst of requests that never park is served by one core. The core woken
-// is the one that was busy last: its stack and Python state are in the cache. Cores are spawned when all others are busy,
-// and kept. Loop's thread only.
+// A core that has finished a request takes the next one without a switch; an idle core is woken only when every
+// runnable green thread has run (green::WorkSource), so a burst of requests that never park is served by one core. The
+// core woken is the one that was busy last: its stack and Python state are in the cache. Cores are spawned when all
+// others are busy, and kept. Loop's thread only.
 #pragma once
 
 #include <cstddef>

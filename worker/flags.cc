@@ -19,7 +19,9 @@
 namespace greenring::worker {
 namespace {
 
-absl::Status Invalid(std::string_view what) { return absl::InvalidArgumentError(absl::string_view(what.data(), what.size())); }
+absl::Status Invalid(std::string_view what) {
+  return absl::InvalidArgumentError(absl::string_view(what.data(), what.size()));
+}
 
 template <typename T>
 absl::Status ParseInteger(const std::string& text, int64_t min, int64_t max, T* out) {
@@ -71,104 +73,116 @@ absl::Status AppendList(const std::string& text, std::vector<std::string>* out) 
   return out->empty() ? Invalid("must not be empty") : absl::OkStatus();
 }
 
+using Text = const std::string&;
+using Options = WorkerOptions;
+
 struct Flag {
   const char* name;
   const char* value;  // what the value is, for the help text
   const char* help;
-  absl::Status (*parse)(const std::string& text, WorkerOptions* options);
+  absl::Status (*parse)(Text text, Options* options);
 };
-
-#define GREENRING_FLAG_PARSER [](const std::string& text, WorkerOptions* options) -> absl::Status
 
 const Flag kFlags[] = {
     {"app", "SPEC",
      "The application: module:callable, module (its `application`, else `app`), path/to/file.py[:callable], or a\n"
      "factory call, module:create_app().",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        options->application = text;
        return text.empty() ? Invalid("must name an application") : absl::OkStatus();
      }},
     {"chdir", "DIR", "Change to this directory first; it is where modules are found.",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        options->working_directory = text;
        return absl::OkStatus();
      }},
     {"pythonpath", "DIR[,DIR]", "More directories for sys.path. May be repeated.",
-     GREENRING_FLAG_PARSER { return AppendList(text, &options->python_path); }},
+     [](Text text, Options* options) -> absl::Status { return AppendList(text, &options->python_path); }},
     {"virtualenv", "DIR", "The virtual environment to use (default: $VIRTUAL_ENV, if set).",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        options->virtualenv = text;
        return absl::OkStatus();
      }},
-    {"http", "ADDRESS", "Serve HTTP on host:port or unix:/path (default 127.0.0.1:8080). May be repeated. Port 0: any free one.",
-     GREENRING_FLAG_PARSER { return AppendList(text, &options->http_addresses); }},
+    {"http", "ADDRESS",
+     "Serve HTTP on host:port or unix:/path (default 127.0.0.1:8080). May be repeated. Port 0: any free one.",
+     [](Text text, Options* options) -> absl::Status { return AppendList(text, &options->http_addresses); }},
     {"listen_backlog", "N", "Connections that may wait to be accepted (default 4096; net.core.somaxconn limits it).",
-     GREENRING_FLAG_PARSER { return ParseInteger(text, 1, 1 << 20, &options->listen_backlog); }},
+     [](Text text, Options* options) -> absl::Status {
+       return ParseInteger(text, 1, 1 << 20, &options->listen_backlog);
+     }},
     {"engine", "NAME", "What switches green threads: ucontext (default) or fcontext.",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        const std::optional<green::Engine> engine = green::EngineFromName(text);
        if (!engine.has_value()) return Invalid("must be ucontext or fcontext");
        options->engine = *engine;
        return absl::OkStatus();
      }},
     {"async_cores", "N", "Requests that run at the same time, each on a green thread (default 256).",
-     GREENRING_FLAG_PARSER { return ParseInteger(text, 1, kAsyncCoresMax, &options->cores.cores_max); }},
-    {"stack_size", "SIZE", "Stack of each green thread (default 256KiB). Memory is used only as deep as the stack goes.",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
+       return ParseInteger(text, 1, kAsyncCoresMax, &options->cores.cores_max);
+     }},
+    {"stack_size", "SIZE",
+     "Stack of each green thread (default 256KiB). Memory is used only as deep as the stack goes.",
+     [](Text text, Options* options) -> absl::Status {
        int64_t bytes = 0;
        absl::Status parsed = ParseBytes(text, green::kStackSizeBytesMin, green::kStackSizeBytesMax, &bytes);
        if (parsed.ok()) options->stack_size_bytes = static_cast<size_t>(bytes);
        return parsed;
      }},
     {"stack_pages", "N", "The same in pages, as uGreen counts.",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        const int64_t page_bytes = static_cast<int64_t>(green::StackSlab::page_size_bytes());
        int64_t pages = 0;
-       absl::Status parsed = ParseInteger(text, green::kStackSizeBytesMin / page_bytes,
-                                          green::kStackSizeBytesMax / page_bytes, &pages);
+       absl::Status parsed =
+           ParseInteger(text, green::kStackSizeBytesMin / page_bytes, green::kStackSizeBytesMax / page_bytes, &pages);
        if (parsed.ok()) options->stack_size_bytes = static_cast<size_t>(pages * page_bytes);
        return parsed;
      }},
     {"queue_depth_max", "N", "Requests that may wait for a core; more are answered 503 (default 1024).",
-     GREENRING_FLAG_PARSER { return ParseInteger(text, 0, 1 << 20, &options->cores.queue_depth_max); }},
+     [](Text text, Options* options) -> absl::Status {
+       return ParseInteger(text, 0, 1 << 20, &options->cores.queue_depth_max);
+     }},
     {"access_log", "PATH", "Log every request in the combined format to this file; - is stdout (default: none).",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        options->access_log = text;
        return absl::OkStatus();
      }},
     {"error_log", "PATH", "Log errors and wsgi.errors to this file; - is stderr (default).",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        options->error_log = text;
        return text.empty() ? Invalid("must name a file, or - for stderr") : absl::OkStatus();
      }},
     {"drain_timeout", "TIME", "At SIGTERM or SIGINT, how long requests may take to finish (default 30s).",
-     GREENRING_FLAG_PARSER { return ParseTimeout(text, &options->drain_timeout_ns); }},
+     [](Text text, Options* options) -> absl::Status { return ParseTimeout(text, &options->drain_timeout_ns); }},
     {"keepalive_timeout", "TIME", "How long a connection may be idle between two requests (default 75s).",
-     GREENRING_FLAG_PARSER { return ParseTimeout(text, &options->http.keepalive_timeout_ns); }},
+     [](Text text, Options* options) -> absl::Status {
+       return ParseTimeout(text, &options->http.keepalive_timeout_ns);
+     }},
     {"header_timeout", "TIME", "How long a request's head may take to arrive (default 30s).",
-     GREENRING_FLAG_PARSER { return ParseTimeout(text, &options->http.header_timeout_ns); }},
-    {"io_timeout", "TIME", "How long a client may make no progress in sending a body or taking a response (default 60s).",
-     GREENRING_FLAG_PARSER { return ParseTimeout(text, &options->http.io_timeout_ns); }},
+     [](Text text, Options* options) -> absl::Status { return ParseTimeout(text, &options->http.header_timeout_ns); }},
+    {"io_timeout", "TIME",
+     "How long a client may make no progress in sending a body or taking a response (default 60s).",
+     [](Text text, Options* options) -> absl::Status { return ParseTimeout(text, &options->http.io_timeout_ns); }},
     {"limit_request_line", "BYTES", "Longest request line (default 8190); longer is answered 414.",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        return ParseInteger(text, 64, 32 * 1024, &options->http.limits.request_line_bytes_max);
      }},
     {"limit_request_fields", "N", "Most header lines (default 100); more are answered 431.",
-     GREENRING_FLAG_PARSER { return ParseInteger(text, 1, 1000, &options->http.limits.header_count_max); }},
+     [](Text text, Options* options) -> absl::Status {
+       return ParseInteger(text, 1, 1000, &options->http.limits.header_count_max);
+     }},
     {"limit_request_field_size", "BYTES", "Longest header line (default 8190); longer is answered 431.",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        return ParseInteger(text, 64, 32 * 1024, &options->http.limits.header_field_bytes_max);
      }},
     {"limit_request_body", "SIZE", "Largest request body (default 0: no limit); larger is answered 413.",
-     GREENRING_FLAG_PARSER {
+     [](Text text, Options* options) -> absl::Status {
        int64_t bytes = 0;
        absl::Status parsed = ParseBytes(text, 0, std::numeric_limits<int64_t>::max(), &bytes);
        if (parsed.ok()) options->http.limits.body_bytes_max = bytes == 0 ? -1 : bytes;
        return parsed;
      }},
 };
-
-#undef GREENRING_FLAG_PARSER
 
 constexpr size_t kFlagCount = std::size(kFlags);
 constexpr int kHelp = static_cast<int>(kFlagCount);
@@ -228,8 +242,8 @@ absl::StatusOr<ParsedFlags> ParseFlags(int argc, char** argv) {
   }
   if (parsed.options.http_addresses.empty()) parsed.options.http_addresses = default_addresses;
   protocol::Limits& limits = parsed.options.http.limits;
-  limits.head_bytes_max = std::max(limits.head_bytes_max,
-                                   limits.request_line_bytes_max + limits.header_field_bytes_max + 8);
+  limits.head_bytes_max =
+      std::max(limits.head_bytes_max, limits.request_line_bytes_max + limits.header_field_bytes_max + 8);
   return parsed;
 }
 

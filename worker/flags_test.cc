@@ -46,8 +46,7 @@ TEST(FlagsTest, StackSizeIsTakenInBytesAndInPages) {
   EXPECT_EQ(Parse({"--app=a", "--stack_size=64KiB"})->options.stack_size_bytes, 65536u);
   EXPECT_EQ(Parse({"--app=a", "--stack_size=1m"})->options.stack_size_bytes, 1048576u);
   EXPECT_EQ(Parse({"--app=a", "--stack_size=65536"})->options.stack_size_bytes, 65536u);
-  EXPECT_EQ(Parse({"--app=a", "--stack_pages=16"})->options.stack_size_bytes,
-            16 * green::StackSlab::page_size_bytes());
+  EXPECT_EQ(Parse({"--app=a", "--stack_pages=16"})->options.stack_size_bytes, 16 * green::StackSlab::page_size_bytes());
 }
 
 TEST(FlagsTest, TimeoutsAreDurationsOrSeconds) {

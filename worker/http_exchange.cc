@@ -153,8 +153,7 @@ absl::Status HttpExchange::RefuseBody(const protocol::BodyDecoder::Step& step) {
     status_ = step.status;
     connection_->stream()->Append(protocol::SimpleResponse(
         step.status, step.reason,
-        {.http10 = head_.version == protocol::HttpVersion::kHttp10,
-         .date_line = connection_->service()->DateLine()}));
+        {.http10 = head_.version == protocol::HttpVersion::kHttp10, .date_line = connection_->service()->DateLine()}));
   }
   return Failed(absl::InvalidArgumentError(step.reason));
 }
@@ -179,7 +178,8 @@ absl::Status HttpExchange::SendHead(const protocol::ResponseEncoder& head, int64
   const size_t room = head.head_bytes_max();
   const std::string_view date_line = connection_->service()->DateLine();
   if (room <= ioloop::Stream::kReserveBytesMax) {
-    stream->Commit(head.EncodeHead(ResponseRequestNow(), body_bytes, date_line, stream->Reserve(room), &response_body_));
+    stream->Commit(
+        head.EncodeHead(ResponseRequestNow(), body_bytes, date_line, stream->Reserve(room), &response_body_));
     return absl::OkStatus();
   }
   std::string text(room, '\0');

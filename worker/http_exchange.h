@@ -103,10 +103,10 @@ class HttpExchange final : public ListLink /* in the queue for a core */, public
   green::GreenThread* reader_ = nullptr;  // the core that waits for input
   int64_t response_body_bytes_ = 0;
   int status_ = 0;
-  bool scanning_ = false;       // the head arrives in pieces
-  bool continue_due_ = false;   // the client waits for 100 Continue
+  bool scanning_ = false;      // the head arrives in pieces
+  bool continue_due_ = false;  // the client waits for 100 Continue
   bool finished_ = false;
-  bool failed_ = false;         // nothing more can be sent on this connection
+  bool failed_ = false;  // nothing more can be sent on this connection
 };
 
 }  // namespace greenring::worker

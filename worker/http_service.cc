@@ -174,21 +174,22 @@ void HttpService::LogRefused(Connection* connection, const protocol::RequestHead
                              std::string_view reason) {
   if (access_log_ != nullptr) LogAccess(connection, head, status, 0);
   if (status < 500) return;  // a client's mistake is not the operator's
-  error_log_->Message(absl::StrCat("refused a request with ", status, ": ", absl::string_view(reason.data(), reason.size())));
+  error_log_->Message(
+      absl::StrCat("refused a request with ", status, ": ", absl::string_view(reason.data(), reason.size())));
 }
 
 void HttpService::LogTimeout(Connection* connection) {
   char text[INET6_ADDRSTRLEN];
   const std::string client(AddressText(connection->peer(), text));
-  error_log_->Message(absl::StrCat("client ", client, " made no progress for ", options_.io_timeout_ns / kNanosecondsPerSecond,
-                                   " s; the connection is closed"));
+  error_log_->Message(absl::StrCat("client ", client, " made no progress for ",
+                                   options_.io_timeout_ns / kNanosecondsPerSecond, " s; the connection is closed"));
 }
 
-void HttpService::LogAccess(Connection* connection, const protocol::RequestHead& head, int status,
-                            int64_t body_bytes) {
+void HttpService::LogAccess(Connection* connection, const protocol::RequestHead& head, int status, int64_t body_bytes) {
   char text[INET6_ADDRSTRLEN];
-  access_log_->Append({.client = AddressText(connection->peer(), text), .head = &head, .status = status, .body_bytes = body_bytes},
-                      WallClockS());
+  access_log_->Append(
+      {.client = AddressText(connection->peer(), text), .head = &head, .status = status, .body_bytes = body_bytes},
+      WallClockS());
 }
 
 }  // namespace greenring::worker

@@ -25,8 +25,8 @@ namespace greenring::worker {
 inline constexpr size_t kAsyncCoresMax = 100'000;
 
 struct WorkerOptions {
-  std::string application;             // see pyhost/application.h for its forms
-  std::string working_directory;       // empty: the current one
+  std::string application;        // see pyhost/application.h for its forms
+  std::string working_directory;  // empty: the current one
   std::vector<std::string> python_path;
   std::string virtualenv;
 
@@ -38,8 +38,8 @@ struct WorkerOptions {
   CorePoolOptions cores;
   HttpServiceOptions http;
 
-  std::string access_log;        // a path, "-" for stdout, empty for none
-  std::string error_log = "-";   // a path, or "-" for stderr
+  std::string access_log;       // a path, "-" for stdout, empty for none
+  std::string error_log = "-";  // a path, or "-" for stderr
   int64_t drain_timeout_ns = 30 * kNanosecondsPerSecond;
 };
 

@@ -3,8 +3,8 @@
 //   ShutdownSignal signal(&loop, [&](int signal_number) { service.Drain(); });
 //   signal.Watch();
 //
-// The signals are handled, not blocked, so that programs which the application starts inherit nothing odd. Handlers that
-// the application's import installed are replaced. One per process. Loop's thread only.
+// The signals are handled, not blocked, so that programs which the application starts inherit nothing odd. Handlers
+// that the application's import installed are replaced. One per process. Loop's thread only.
 #pragma once
 
 #include <cstdint>

@@ -63,7 +63,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
     shutdown_signal->Watch([this](int signal_number) { Drain(signal_number); });
     scheduler_.Run(&loop_);
     if (cores_.live_count() > 0) {
-      error_log_->Message(absl::StrCat(cores_.live_count(), " requests did not end after the drain; exiting without them"));
+      error_log_->Message(
+          absl::StrCat(cores_.live_count(), " requests did not end after the drain; exiting without them"));
       std::fflush(nullptr);
       _exit(0);  // their frames still refer to everything here
     }
@@ -126,7 +127,8 @@ absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(con
     absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener =
         ioloop::Listener::Open(address, {.backlog = options.listen_backlog});
     if (!listener.ok()) {
-      return absl::Status(listener.status().code(), absl::StrCat("--http=", address, ": ", listener.status().message()));
+      return absl::Status(listener.status().code(),
+                          absl::StrCat("--http=", address, ": ", listener.status().message()));
     }
     listeners.push_back(*std::move(listener));
   }
@@ -158,11 +160,11 @@ absl::Status RunWorker(const WorkerOptions& options) {
   if (!listeners.ok()) return listeners.status();
   ShutdownSignal shutdown_signal(ring->get());
 
-  absl::StatusOr<std::unique_ptr<pyhost::Interpreter>> interpreter = pyhost::Interpreter::Start(
-      {.working_directory = options.working_directory,
-       .python_path = options.python_path,
-       .virtualenv = options.virtualenv,
-       .argv = {}});
+  absl::StatusOr<std::unique_ptr<pyhost::Interpreter>> interpreter =
+      pyhost::Interpreter::Start({.working_directory = options.working_directory,
+                                  .python_path = options.python_path,
+                                  .virtualenv = options.virtualenv,
+                                  .argv = {}});
   if (!interpreter.ok()) return interpreter.status();
   absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);
   if (!application.ok()) return application.status();
@@ -176,8 +178,8 @@ absl::Status RunWorker(const WorkerOptions& options) {
   }
 
   Worker worker(options, ring->get(), &handler, &error_log, access_log.get());
-  Say(absl::StrCat("serving ", options.application, " with engine ", std::string(green::EngineName(options.engine)), ", ",
-                   options.cores.cores_max, " async cores of ", options.stack_size_bytes / 1024, " KiB stack, ",
+  Say(absl::StrCat("serving ", options.application, " with engine ", std::string(green::EngineName(options.engine)),
+                   ", ", options.cores.cores_max, " async cores of ", options.stack_size_bytes / 1024, " KiB stack, ",
                    (*ring)->Describe()));
   for (const std::string& address : addresses) Say(absl::StrCat("listening on ", address));
   Say("ready");
