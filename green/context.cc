@@ -9,9 +9,6 @@
 #if GREENRING_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
-#if GREENRING_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace greenring::green {
 std::string_view EngineName(Engine engine) {
@@ -41,11 +38,7 @@ Context::~Context() {
 #endif
 }
 
-void Context::TellSanitizersOfLeave([[maybe_unused]] Context* to) {
-#if GREENRING_TSAN
-  if (sanitizer_fiber_ == nullptr) sanitizer_fiber_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(to->sanitizer_fiber_, 0);
-#endif
+void Context::TellAsanOfLeave([[maybe_unused]] Context* to) {
 #if GREENRING_ASAN
   if (stack_base_ == nullptr) {  // an OS thread's own stack
     pthread_attr_t attributes;
@@ -59,7 +52,7 @@ void Context::TellSanitizersOfLeave([[maybe_unused]] Context* to) {
 #endif
 }
 
-void Context::TellSanitizersOfReturn() {
+void Context::TellAsanOfReturn() {
 #if GREENRING_ASAN
   __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
 #endif

@@ -21,6 +21,10 @@
 
 #include "base/sanitizers.h"
 
+#if GREENRING_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace greenring::green {
 
 enum class Engine : uint8_t { kUcontext, kFcontext };
@@ -59,15 +63,19 @@ class Context {
   static void UcontextMain(unsigned int high, unsigned int low);  // makecontext passes ints only
 
   // Tell the sanitizers that the running flow (this) is about to leave for `to`, and that it runs again, or for the
-  // first time.
-  void StartSwitch(Context* to) {
-    if constexpr (GREENRING_ASAN || GREENRING_TSAN) TellSanitizersOfLeave(to);
+  // first time. Inlined for TSan, whose record of calls must be entered and left on the same flow.
+  [[gnu::always_inline]] void StartSwitch([[maybe_unused]] Context* to) {
+#if GREENRING_TSAN
+    if (sanitizer_fiber_ == nullptr) sanitizer_fiber_ = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(to->sanitizer_fiber_, 0);
+#endif
+    if constexpr (GREENRING_ASAN) TellAsanOfLeave(to);
   }
-  void FinishSwitch() {
-    if constexpr (GREENRING_ASAN) TellSanitizersOfReturn();
+  [[gnu::always_inline]] void FinishSwitch() {
+    if constexpr (GREENRING_ASAN) TellAsanOfReturn();
   }
-  void TellSanitizersOfLeave(Context* to);
-  void TellSanitizersOfReturn();
+  void TellAsanOfLeave(Context* to);
+  void TellAsanOfReturn();
 
   union {
     void* registers_[5];   // ucontext: frame, address and stack pointer; the rest is on the stack
@@ -87,7 +95,7 @@ class Context {
 
 // Suspends the running flow into `from` and resumes `to`. Inline as far as it goes: a `ret` on the other stack goes
 // where the processor did not predict, and costs as much as all the rest.
-inline void SwitchContext(Engine engine, Context* from, Context* to) {
+[[gnu::always_inline]] inline void SwitchContext(Engine engine, Context* from, Context* to) {
   from->StartSwitch(to);
   if (engine == Engine::kUcontext) {
     Context::SwitchUcontext(from, to);
@@ -97,7 +105,7 @@ inline void SwitchContext(Engine engine, Context* from, Context* to) {
   from->FinishSwitch();
 }
 
-inline void Context::SwitchFcontext(Context* from, Context* to) {
+[[gnu::always_inline]] inline void Context::SwitchFcontext(Context* from, Context* to) {
   Transfer transfer{from, to};
   const boost::context::detail::transfer_t back = boost::context::detail::jump_fcontext(to->stack_pointer_, &transfer);
   // Whoever resumed us says where to find it again.

@@ -10,6 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "green/scheduler.h"
 #include "green/stack_overflow.h"
 #include "ioloop/event_loop.h"
@@ -121,11 +123,26 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
   bool unwinding_ = false;
 };
 
+// The sockets of a server that was killed live on until the kernel has torn its ring down: an address in use is tried
+// again for so long.
+constexpr absl::Duration kAddressInUsePatience = absl::Seconds(1);
+
+absl::StatusOr<std::unique_ptr<ioloop::Listener>> OpenListener(const std::string& address,
+                                                               const ioloop::ListenerOptions& options) {
+  const absl::Time deadline = absl::Now() + kAddressInUsePatience;
+  for (;;) {
+    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener = ioloop::Listener::Open(address, options);
+    if (!absl::IsAlreadyExists(listener.status()) || absl::Now() > deadline) return listener;
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+}
+
 absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(const WorkerOptions& options) {
+  ioloop::ListenerOptions listener_options;
+  listener_options.backlog = options.listen_backlog;
   std::vector<std::unique_ptr<ioloop::Listener>> listeners;
   for (const std::string& address : options.http_addresses) {
-    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener =
-        ioloop::Listener::Open(address, {.backlog = options.listen_backlog});
+    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener = OpenListener(address, listener_options);
     if (!listener.ok()) {
       return absl::Status(listener.status().code(),
                           absl::StrCat("--http=", address, ": ", listener.status().message()));
