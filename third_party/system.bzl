@@ -17,7 +17,7 @@ cc_library(
 )
 """
 
-# Pure Python code runs a quarter faster on the static interpreter, which is not compiled for a shared library; it is what
+# Calls are cheaper in the static interpreter, which is not compiled for a shared library; it is what
 # Debian's /usr/bin/python3.11 is made of. Extension modules find the C API in the program itself: it must export it.
 _PYTHON_BUILD = """
 package(default_visibility = ["//visibility:public"])

@@ -3,9 +3,10 @@
 //   Connection* connection = new Connection(service, listener, std::move(fd));
 //   connection->Start();                   // deleted by the service when it has closed
 //
-//            +-----------------------------------------------+
-//            v                                               |
-//   kIdle -> kReadingHead -> kServing -> kSkippingBody -> kFlushing -> kClosing
+//   kIdle -> kReadingHead -> kServing -> kSkippingBody -> kFlushing -> kIdle
+//
+// States that have nothing to do are left out on the way (a head that arrives whole goes from kIdle to kServing); the
+// next request of a pipeline starts in kReadingHead or kServing; kClosing can follow each and is the last.
 //
 // Between requests a connection is this object and its Stream, nothing else: what a request needs is in an HttpExchange
 // that it holds from the first byte of a head to the end of the response. Requests that arrive early (pipelining) wait
