@@ -75,7 +75,7 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
   }
   thread->id_ = ++stats_.spawned;
   thread->name_ = options.name;
-  thread->host_data_ = options.host_data;
+  thread->host_data_ = nullptr;
   thread->permit_ = false;
   thread->cancel_pending_ = false;
   thread->saved_ = {};

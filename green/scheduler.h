@@ -84,7 +84,6 @@ struct SchedulerOptions {
 
 struct SpawnOptions {
   const char* name = "green";  // for dumps; must outlive the green thread
-  void* host_data = nullptr;   // the SwitchHook's
 };
 
 // Counted since the start; read on the scheduler's thread.

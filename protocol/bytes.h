@@ -3,7 +3,7 @@
 //   while (p != end && Is(*p, kToken)) ++p;          // a header's name
 //   p = FindControl(p, end);                         // a header's value, up to its CR
 //
-// Internal to protocol/. Thread-safe. Never parks.
+// For protocol/ itself, but for EqualsIgnoreCase, which whoever looks a header up may use. Thread-safe. Never parks.
 #pragma once
 
 #include <array>

@@ -1,7 +1,5 @@
 #include "pyhost/environ.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
@@ -179,9 +177,7 @@ bool EnvironBuilder::SetPeer(PyObject* environ, const PeerAddress& peer) {
   const std::string_view ip_and_port(reinterpret_cast<const char*>(&peer), sizeof peer.ip + sizeof peer.port);
   PeerSlot& slot = peers_[SampleHash(ip_and_port) % kPeerSlots];
   if (slot.peer != peer || !slot.address || !slot.port) {
-    char address[INET6_ADDRSTRLEN];
-    inet_ntop(peer.family == PeerAddress::Family::kIpv4 ? AF_INET : AF_INET6, peer.ip, address, sizeof address);
-    slot = {peer, values_.Get(address), FromLatin1(std::to_string(peer.port))};
+    slot = {peer, values_.Get(peer.IpText()), FromLatin1(std::to_string(peer.port))};
   }
   return Set(environ, keys_.remote_addr, slot.address) && Set(environ, keys_.remote_port, slot.port);
 }

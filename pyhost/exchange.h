@@ -8,8 +8,11 @@
 // the request; what parks lets other green threads run, and the switch hook (gil.h) takes care of the GIL.
 #pragma once
 
+#include <arpa/inet.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -28,6 +31,14 @@ struct PeerAddress {
   uint8_t ip[16] = {};  // network byte order; the first four bytes for kIpv4
   uint16_t port = 0;    // host byte order
   Family family = Family::kUnix;
+
+  // "192.0.2.1", "2001:db8::1"; empty for kUnix.
+  std::string IpText() const {
+    if (family == Family::kUnix) return {};
+    char text[INET6_ADDRSTRLEN];
+    inet_ntop(family == Family::kIpv4 ? AF_INET : AF_INET6, ip, text, sizeof(text));
+    return text;
+  }
 
   bool operator==(const PeerAddress&) const = default;
 };

@@ -1,11 +1,9 @@
 #include "pyhost/response.h"
 
-#include <strings.h>
-
-#include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "protocol/bytes.h"
 #include "pyhost/py_text.h"
 #include "pyhost/python_error.h"
 
@@ -37,8 +35,7 @@ bool Refuse(const char* reason, PyObject* culprit) {
 // Event streams often set `Connection: keep-alive`. PEP 3333 forbids it, but it is only a wish about what the server
 // decides anyway: it is left out. The other hop-by-hop headers would change what the message means.
 bool IsConnectionWish(std::string_view name) {
-  const std::string text(name);
-  return strcasecmp(text.c_str(), "connection") == 0 || strcasecmp(text.c_str(), "keep-alive") == 0;
+  return protocol::EqualsIgnoreCase(name, "connection") || protocol::EqualsIgnoreCase(name, "keep-alive");
 }
 
 // Raises exc_info's exception, as `raise exc_info[1].with_traceback(exc_info[2])`.

@@ -1,17 +1,16 @@
 #include "worker/access_log.h"
 
-#include <strings.h>
 #include <time.h>
+
+#include "protocol/bytes.h"
 
 namespace greenring::worker {
 namespace {
 
-// The value of the first header of that name; "-" where there is none.
+// The value of the first header of that name, given in lower case; "-" where there is none.
 std::string_view HeaderOr(const protocol::RequestHead& head, std::string_view name) {
   for (const protocol::HeaderField& field : head.headers) {
-    if (field.name.size() == name.size() && strncasecmp(field.name.data(), name.data(), name.size()) == 0) {
-      return field.value;
-    }
+    if (protocol::EqualsIgnoreCase(field.name, name)) return field.value;
   }
   return "-";
 }
@@ -57,9 +56,9 @@ void AccessLog::Append(const Entry& entry, int64_t now_s) {
   buffer_ += ' ';
   buffer_ += entry.body_bytes > 0 ? std::to_string(entry.body_bytes) : "-";
   buffer_ += " \"";
-  AppendEscaped(HeaderOr(head, "Referer"));
+  AppendEscaped(HeaderOr(head, "referer"));
   buffer_ += "\" \"";
-  AppendEscaped(HeaderOr(head, "User-Agent"));
+  AppendEscaped(HeaderOr(head, "user-agent"));
   buffer_ += "\"\n";
   if (buffer_.size() >= kBufferBytesMax) Flush();
 }

@@ -25,6 +25,18 @@ constexpr size_t kUncopiedBytesMax = 1024 * 1024;
 // A core waits once this much output is pending, until it is down to half.
 constexpr size_t kPendingOutputBytesMax = 64 * 1024;
 
+// While it lives the core waits for the client, whose time without progress is limited.
+class ClientWait {
+ public:
+  explicit ClientWait(Connection* connection) : connection_(connection) { connection_->StartWait(); }
+  ~ClientWait() { connection_->EndWait(); }
+  ClientWait(const ClientWait&) = delete;
+  ClientWait& operator=(const ClientWait&) = delete;
+
+ private:
+  Connection* const connection_;
+};
+
 }  // namespace
 
 void HttpExchange::Start(Connection* connection, bool keep_input) {
@@ -78,7 +90,7 @@ void HttpExchange::WakeReader() {
 
 HttpExchange::Skip HttpExchange::SkipBody() {
   while (!request_body_.done()) {
-    const std::string_view input = !head_input_.empty() ? head_input_.view() : body_input_.view();
+    const std::string_view input = next_input()->view();
     if (input.empty()) return Skip::kNeedMore;
     const protocol::BodyDecoder::Step step = request_body_.Decode(input);
     ConsumeInput(step.consumed);
@@ -106,14 +118,14 @@ protocol::ResponseRequest HttpExchange::ResponseRequestNow() const {
 }
 
 void HttpExchange::ConsumeInput(size_t size) {
-  (!head_input_.empty() ? head_input_ : body_input_).Consume(size);
+  next_input()->Consume(size);
   connection_->OnInputConsumed();
 }
 
 absl::StatusOr<size_t> HttpExchange::ReadBody(char* data, size_t size) {
   using State = protocol::BodyDecoder::State;
   while (!request_body_.done()) {
-    const std::string_view input = !head_input_.empty() ? head_input_.view() : body_input_.view();
+    const std::string_view input = next_input()->view();
     if (input.empty()) {
       absl::Status arrived = WaitForInput();
       if (!arrived.ok()) return Failed(arrived);
@@ -138,11 +150,10 @@ absl::Status HttpExchange::WaitForInput() {
     if (status_ == 0) connection_->stream()->Append(protocol::kContinueResponse);
   }
   green::Scheduler* scheduler = connection_->service()->scheduler();
-  connection_->StartWait();
+  const ClientWait wait(connection_);
   reader_ = scheduler->current();
   const green::ParkResult result = scheduler->Park();
   reader_ = nullptr;
-  connection_->EndWait();
   if (result == green::ParkResult::kCancelled) return absl::CancelledError("the request was cancelled");
   return absl::OkStatus();
 }
@@ -233,18 +244,16 @@ absl::Status HttpExchange::SendPiece(std::string_view data) {
   if (data.size() >= kUncopiedBytesMin) {
     while (sent.ok() && !data.empty()) {
       const std::string_view piece = data.substr(0, kUncopiedBytesMax);
-      connection_->StartWait();
+      const ClientWait wait(connection_);
       sent = stream->WriteUncopied(piece);
-      connection_->EndWait();
       data.remove_prefix(piece.size());
     }
     return sent;
   }
   stream->Append(data);
   if (stream->pending_output_bytes() > kPendingOutputBytesMax) {
-    connection_->StartWait();
+    const ClientWait wait(connection_);
     sent = stream->WaitFlushed(kPendingOutputBytesMax / 2);
-    connection_->EndWait();
   }
   return sent;
 }
@@ -262,9 +271,10 @@ absl::StatusOr<int64_t> HttpExchange::SendFile(int fd, int64_t offset, int64_t s
     if (response_body_.chunked()) {
       stream->Commit(protocol::EncodeChunkStart(piece, stream->Reserve(protocol::kChunkStartBytesMax)));
     }
-    connection_->StartWait();
-    const absl::StatusOr<size_t> sent = stream->SendFile(fd, offset + sent_bytes, piece);
-    connection_->EndWait();
+    const absl::StatusOr<size_t> sent = [&] {
+      const ClientWait wait(connection_);
+      return stream->SendFile(fd, offset + sent_bytes, piece);
+    }();
     if (!sent.ok()) return Failed(sent.status());
     sent_bytes += static_cast<int64_t>(*sent);
     response_body_bytes_ += static_cast<int64_t>(*sent);

@@ -86,6 +86,8 @@ class HttpExchange final : public ListLink /* in the queue for a core */, public
  private:
   protocol::ResponseRequest ResponseRequestNow() const;
   bool CanSkipBody() const;
+  // What of the input comes next: the rest of the head's buffer first.
+  InputBuffer* next_input() { return head_input_.empty() ? &body_input_ : &head_input_; }
   void ConsumeInput(size_t size);
   absl::Status WaitForInput();
   absl::Status RefuseBody(const protocol::BodyDecoder::Step& step);

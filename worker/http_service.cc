@@ -1,8 +1,8 @@
 #include "worker/http_service.h"
 
-#include <arpa/inet.h>
 #include <time.h>
 
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,10 +20,9 @@ int64_t WallClockS() {
   return now.tv_sec;
 }
 
-std::string_view AddressText(const pyhost::PeerAddress& peer, char (&text)[INET6_ADDRSTRLEN]) {
-  if (peer.family == pyhost::PeerAddress::Family::kUnix) return "-";
-  const int family = peer.family == pyhost::PeerAddress::Family::kIpv4 ? AF_INET : AF_INET6;
-  return inet_ntop(family, peer.ip, text, sizeof(text)) != nullptr ? text : "-";
+// As logs name the client.
+std::string ClientName(const pyhost::PeerAddress& peer) {
+  return peer.family == pyhost::PeerAddress::Family::kUnix ? "-" : peer.IpText();
 }
 
 }  // namespace
@@ -179,17 +178,13 @@ void HttpService::LogRefused(Connection* connection, const protocol::RequestHead
 }
 
 void HttpService::LogTimeout(Connection* connection) {
-  char text[INET6_ADDRSTRLEN];
-  const std::string client(AddressText(connection->peer(), text));
-  error_log_->Message(absl::StrCat("client ", client, " made no progress for ",
+  error_log_->Message(absl::StrCat("client ", ClientName(connection->peer()), " made no progress for ",
                                    options_.io_timeout_ns / kNanosecondsPerSecond, " s; the connection is closed"));
 }
 
 void HttpService::LogAccess(Connection* connection, const protocol::RequestHead& head, int status, int64_t body_bytes) {
-  char text[INET6_ADDRSTRLEN];
-  access_log_->Append(
-      {.client = AddressText(connection->peer(), text), .head = &head, .status = status, .body_bytes = body_bytes},
-      WallClockS());
+  const std::string client = ClientName(connection->peer());
+  access_log_->Append({.client = client, .head = &head, .status = status, .body_bytes = body_bytes}, WallClockS());
 }
 
 }  // namespace greenring::worker
