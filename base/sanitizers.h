@@ -24,6 +24,13 @@
 #endif
 #endif
 
+// For functions that stand in for the C library's: sanitizer runtimes call them before instrumented code may run.
+#if defined(__clang__)
+#define GREENRING_UNINSTRUMENTED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define GREENRING_UNINSTRUMENTED
+#endif
+
 #if !defined(GREENRING_TSAN)
 #if defined(__SANITIZE_THREAD__)
 #define GREENRING_TSAN 1

@@ -45,12 +45,18 @@ class GreenThread : public ListLink {
     kParked,
   };
 
+  // The one that runs now on this OS thread; nullptr in a loop's context and on other OS threads. Never parks.
+  static GreenThread* Current();
+
   uint64_t id() const { return id_; }
   const char* name() const { return name_; }
   State state() const { return state_; }
   bool cancel_pending() const { return cancel_pending_; }
   const Stack& stack() const { return stack_; }
   Scheduler* scheduler() const { return scheduler_; }
+
+  // It passes for the OS thread it runs on, see SpawnOptions.
+  bool is_os_thread() const { return is_os_thread_; }
 
   // The SwitchHook's own pointer.
   void* host_data() const { return host_data_; }
@@ -83,6 +89,7 @@ class GreenThread : public ListLink {
   bool permit_ = false;          // an Unpark came before the Park
   bool cancel_pending_ = false;  // until ClearCancel
   bool cancellable_ = false;     // the Park it is in ends with a Cancel
+  bool is_os_thread_ = false;
   ParkResult park_result_ = ParkResult::kUnparked;
   uint64_t id_ = 0;
   const char* name_ = "";

@@ -13,8 +13,6 @@
 namespace greenring::green {
 namespace {
 
-thread_local Scheduler* current_scheduler = nullptr;
-
 // The layout that the Itanium C++ ABI (section 2.2.2) gives what __cxa_get_globals returns.
 struct ExceptionGlobals {
   void* caught_exceptions;
@@ -54,8 +52,6 @@ Scheduler::~Scheduler() {
   }
 }
 
-Scheduler* Scheduler::Current() { return current_scheduler; }
-
 GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
   GreenThread* thread = free_;
   if (thread != nullptr) {
@@ -79,6 +75,11 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
   thread->permit_ = false;
   thread->cancel_pending_ = false;
   thread->saved_ = {};
+  thread->is_os_thread_ = options.is_os_thread;
+  if (options.is_os_thread) {
+    GREENRING_CHECK(os_thread() == nullptr);
+    os_thread_.store(thread, std::memory_order_release);
+  }
   ++stats_.live;
   return thread;
 }
@@ -97,6 +98,7 @@ void Scheduler::ThreadMain(void* argument) {
 
 void Scheduler::Finish(GreenThread* thread) {
   ThreadKeys::EndThread(thread);
+  if (thread->is_os_thread_) os_thread_.store(nullptr, std::memory_order_release);
   slab_.Trim(thread->stack_);
   thread->MoveTo(GreenThread::State::kFree);
   thread->next_free_ = free_;
@@ -135,21 +137,25 @@ void Scheduler::Switch(GreenThread* from, GreenThread* to) {
   ++stats_.switches;
   SwitchContext(options_.engine, from_context, to_context);
   Restore(*saved);
-  if (from != nullptr && hook_ != nullptr) hook_->OnSwitchIn(from);
+  if (from == nullptr || hook_ == nullptr) return;
+  // The hook may wait for a lock, and so park in its turn: what this Park has to tell must not be lost in there.
+  const ParkResult park_result = from->park_result_;
+  hook_->OnSwitchIn(from);
+  from->park_result_ = park_result;
 }
 
 void Scheduler::RunReady() {
   GREENRING_CHECK(current_ == nullptr);
-  Scheduler* const outer = current_scheduler;
-  current_scheduler = this;
+  Scheduler* const outer = current_scheduler_;
+  current_scheduler_ = this;
   switches_left_ = kSwitchesPerPollMax;
   while (switches_left_ > 0 && SomethingRunnable()) SwitchToNext(nullptr);
-  current_scheduler = outer;
+  current_scheduler_ = outer;
 }
 
 void Scheduler::Run(Poller* poller) {
-  GREENRING_CHECK(current_scheduler == nullptr);
-  current_scheduler = this;
+  GREENRING_CHECK(current_scheduler_ == nullptr);
+  current_scheduler_ = this;
   poller_.store(poller, std::memory_order_seq_cst);
   stop_ = false;
   while (!stop_) {
@@ -163,7 +169,7 @@ void Scheduler::Run(Poller* poller) {
     ++stats_.turns;
   }
   poller_.store(nullptr, std::memory_order_seq_cst);
-  current_scheduler = nullptr;
+  current_scheduler_ = nullptr;
 }
 
 void Scheduler::Stop() { stop_ = true; }

@@ -84,6 +84,10 @@ struct SchedulerOptions {
 
 struct SpawnOptions {
   const char* name = "green";  // for dumps; must outlive the green thread
+
+  // It passes for the OS thread that it runs on: pthread_self and pthread keys are the OS thread's own. For what has to
+  // be a process's main thread; one at a time in a scheduler (checked).
+  bool is_os_thread = false;
 };
 
 // Counted since the start; read on the scheduler's thread.
@@ -106,7 +110,7 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   // The scheduler whose Run is on this OS thread's stack; nullptr elsewhere. Thread-safe. Never parks.
-  static Scheduler* Current();
+  static Scheduler* Current() { return current_scheduler_; }
 
   // The green thread that runs now; nullptr in the loop's context. Never parks.
   GreenThread* current() const { return current_; }
@@ -168,6 +172,9 @@ class Scheduler {
   // At most one, before Run.
   void SetWorkSource(WorkSource* source) { work_source_ = source; }
 
+  // The green thread that passes for the OS thread; nullptr if there is none. Thread-safe and async-signal-safe.
+  GreenThread* os_thread() const { return os_thread_.load(std::memory_order_acquire); }
+
   Engine engine() const { return options_.engine; }
   Clock* clock() const { return options_.clock; }
   StackSlab* slab() { return &slab_; }
@@ -192,6 +199,8 @@ class Scheduler {
   void FireTimers();
   static void ThreadMain(void* argument);
 
+  static inline constinit thread_local Scheduler* current_scheduler_ = nullptr;
+
   const SchedulerOptions options_;
   StackSlab slab_;
   TimerQueue timers_;
@@ -209,7 +218,13 @@ class Scheduler {
   // The door: a stack of green threads that other OS threads unparked, linked by GreenThread::remote_next_.
   std::atomic<GreenThread*> remote_head_{nullptr};
   std::atomic<Poller*> poller_{nullptr};
+  std::atomic<GreenThread*> os_thread_{nullptr};
 };
+
+inline GreenThread* GreenThread::Current() {
+  const Scheduler* scheduler = Scheduler::Current();
+  return scheduler != nullptr ? scheduler->current() : nullptr;
+}
 
 // ---- implementation of the template -------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <mutex>
 
+#include "absl/base/attributes.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "base/check.h"
 
 #ifndef MADV_GUARD_INSTALL
@@ -31,11 +32,11 @@ struct ChunkRange {
 constexpr size_t kChunkRangesMax = 16 * 1024;
 
 std::array<ChunkRange, kChunkRangesMax> chunk_ranges;
-std::atomic<size_t> chunk_ranges_used{0};  // slots at and above were never used
-std::mutex chunk_ranges_mutex;
+std::atomic<size_t> chunk_ranges_used{0};                          // slots at and above were never used
+ABSL_CONST_INIT absl::Mutex chunk_ranges_mutex(absl::kConstInit);  // not pthread's, which may park
 
 void PublishChunk(const std::byte* begin, size_t size_bytes, size_t stride_bytes) {
-  std::lock_guard<std::mutex> lock(chunk_ranges_mutex);
+  absl::MutexLock lock(&chunk_ranges_mutex);
   const size_t used = chunk_ranges_used.load(std::memory_order_relaxed);
   size_t slot = 0;
   while (slot < used && chunk_ranges[slot].begin.load(std::memory_order_relaxed) != 0) ++slot;
@@ -47,7 +48,7 @@ void PublishChunk(const std::byte* begin, size_t size_bytes, size_t stride_bytes
 }
 
 void WithdrawChunk(const std::byte* begin) {
-  std::lock_guard<std::mutex> lock(chunk_ranges_mutex);
+  absl::MutexLock lock(&chunk_ranges_mutex);
   for (size_t i = 0; i < chunk_ranges_used.load(std::memory_order_relaxed); ++i) {
     if (chunk_ranges[i].begin.load(std::memory_order_relaxed) == reinterpret_cast<uintptr_t>(begin)) {
       chunk_ranges[i].begin.store(0, std::memory_order_release);

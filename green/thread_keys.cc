@@ -10,15 +10,9 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "base/sanitizers.h"
 #include "green/green_thread.h"
 #include "green/scheduler.h"
-
-// The functions at the end of this file are called by sanitizer runtimes before those are ready for instrumented code.
-#if defined(__clang__)
-#define GREENRING_UNINSTRUMENTED __attribute__((disable_sanitizer_instrumentation))
-#else
-#define GREENRING_UNINSTRUMENTED
-#endif
 
 namespace greenring::green {
 
@@ -69,8 +63,8 @@ KeyValues* Grow(KeyValues* values, uint32_t count) {
 // Whose value `key` has here: a green thread's, or nullptr for the OS thread's.
 GREENRING_UNINSTRUMENTED inline GreenThread* OwnerOf(pthread_key_t key) {
   if (key >= PTHREAD_KEYS_MAX || keys[key].generation.load(std::memory_order_acquire) == 0) return nullptr;
-  Scheduler* scheduler = Scheduler::Current();
-  return scheduler != nullptr ? scheduler->current() : nullptr;
+  GreenThread* thread = GreenThread::Current();
+  return thread != nullptr && !thread->is_os_thread() ? thread : nullptr;
 }
 
 }  // namespace

@@ -6,16 +6,21 @@
 
 namespace greenring::ioloop {
 
-int32_t Operation::Wait(int64_t deadline_ns) {
+int32_t Operation::Wait(int64_t deadline_ns, WaitGuard* guard) {
   green::Scheduler* const scheduler = loop_->scheduler();
   GREENRING_CHECK(thread_ != nullptr && scheduler->current() == thread_);
   green::ParkResult park = green::ParkResult::kUnparked;
-  while (!done_ && park == green::ParkResult::kUnparked) park = scheduler->Park(deadline_ns);
+  int32_t ended = 0;
+  while (!done_ && ended == 0 && park == green::ParkResult::kUnparked) {
+    if (guard != nullptr) ended = guard->Ended();
+    if (ended == 0) park = scheduler->Park(deadline_ns);
+  }
   if (done_) return result_;
   loop_->ring()->Cancel(this);
   // The kernel may still be reading or writing the caller's memory.
   while (!done_) scheduler->ParkUncancellable();
   if (result_ != -ECANCELED) return result_;
+  if (ended != 0) return ended;
   return park == green::ParkResult::kTimedOut ? -ETIMEDOUT : -ECANCELED;
 }
 

@@ -38,6 +38,17 @@ int32_t Poll(EventLoop* loop, int fd, uint32_t events, int64_t deadline_ns = kNe
 // 0 when the deadline came, -ECANCELED when the green thread was cancelled first. Parks.
 int32_t Sleep(EventLoop* loop, int64_t deadline_ns);
 
+// What else may end the wait for an operation; looked at before each park. Whoever changes its mind unparks the green
+// thread.
+class WaitGuard {
+ public:
+  // 0: wait on. A negative errno: the operation is to be cancelled, and this is the result unless one came first.
+  virtual int32_t Ended() = 0;
+
+ protected:
+  ~WaitGuard() = default;
+};
+
 // The building block of the above, for operations they do not offer: a Completion that one green thread waits for.
 //
 //   Operation operation(&loop);
@@ -48,7 +59,7 @@ class Operation final : public Completion {
   explicit Operation(EventLoop* loop) : loop_(loop), thread_(loop->scheduler()->current()) {}
 
   // Parks until the operation that was queued with this completion is over, and returns its result.
-  int32_t Wait(int64_t deadline_ns);
+  int32_t Wait(int64_t deadline_ns, WaitGuard* guard = nullptr);
 
  private:
   void OnComplete(int32_t result, uint32_t flags) override;

@@ -1,0 +1,176 @@
+#include "green/parking_lot.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mutex>
+
+#include "base/sanitizers.h"
+
+namespace greenring::green {
+
+// Not pthread's: those names may be ours, and built on this.
+class ParkingLot::BucketLock {
+ public:
+  explicit BucketLock(Bucket* bucket) : bucket_(bucket) {
+    constexpr int kSpinsMax = 100;
+    for (int spins = 0; bucket_->locked.exchange(true, std::memory_order_acquire); ++spins) {
+      if (spins >= kSpinsMax) syscall(SYS_sched_yield);
+    }
+  }
+
+  // Takes over a lock that is held.
+  BucketLock(Bucket* bucket, std::adopt_lock_t) : bucket_(bucket) {}
+
+  ~BucketLock() {
+    for (;;) {
+      if (bucket_->rouse.load(std::memory_order_relaxed) && bucket_->rouse.exchange(false)) RouseEverybody(bucket_);
+      bucket_->locked.store(false, std::memory_order_seq_cst);
+      // A handler that came between the two lines above found the lock held and relies on us.
+      if (!bucket_->rouse.load(std::memory_order_seq_cst)) return;
+      if (bucket_->locked.exchange(true, std::memory_order_acquire)) return;  // who holds it now will see to it
+    }
+  }
+
+  BucketLock(const BucketLock&) = delete;
+  BucketLock& operator=(const BucketLock&) = delete;
+
+ private:
+  Bucket* const bucket_;
+};
+
+constinit ParkingLot::Bucket ParkingLot::buckets_[kBuckets];
+
+ParkingLot::Bucket* ParkingLot::BucketOf(const void* address) {
+  // Fibonacci hashing: the high bits of the product are well mixed.
+  constexpr int kBucketBits = 10;
+  static_assert(kBuckets == size_t{1} << kBucketBits);
+  return &buckets_[(reinterpret_cast<uintptr_t>(address) * 0x9E3779B97F4A7C15u) >> (64 - kBucketBits)];
+}
+
+bool ParkingLot::HasWaiters(const void* address) {
+  Bucket* bucket = BucketOf(address);
+#if GREENRING_TSAN
+  return bucket->waiter_count.fetch_add(0, std::memory_order_seq_cst) != 0;  // TSan does not model fences
+#elif defined(__x86_64__)
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // the caller's read-modify-write was a full barrier
+#else
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+  return bucket->waiter_count.load(std::memory_order_seq_cst) != 0;
+}
+
+size_t ParkingLot::Wake(const void* address, size_t count_max) {
+  Bucket* const bucket = BucketOf(address);
+  if (SignalScope::active()) {
+    // The lock's holder may be what the handler interrupted. A wake too many is allowed: everybody in the bucket.
+    bucket->rouse.store(true, std::memory_order_seq_cst);
+    if (!bucket->locked.exchange(true, std::memory_order_seq_cst)) BucketLock lock(bucket, std::adopt_lock);
+    return 1;
+  }
+  BucketLock lock(bucket);
+  size_t count = 0;
+  for (Waiter* waiter = bucket->first; waiter != nullptr && count < count_max;) {
+    Waiter* const next = waiter->next_;
+    if (waiter->address_ == address) {
+      waiter->Deliver();
+      ++count;
+    }
+    waiter = next;
+  }
+  return count;
+}
+
+void ParkingLot::RouseEverybody(Bucket* bucket) {
+  while (bucket->first != nullptr) bucket->first->Deliver();
+}
+
+void ParkingLot::ForgetAllAfterFork() {
+  for (Bucket& bucket : buckets_) {
+    bucket.waiter_count.store(0, std::memory_order_relaxed);
+    bucket.locked.store(false, std::memory_order_relaxed);
+    bucket.rouse.store(false, std::memory_order_relaxed);
+    bucket.first = bucket.last = nullptr;
+  }
+}
+
+ParkingLot::Waiter::Waiter(const void* address)
+    : address_(address), bucket_(BucketOf(address)), thread_(GreenThread::Current()) {
+  BucketLock lock(bucket_);
+  Join();
+}
+
+ParkingLot::Waiter::~Waiter() {
+  {
+    // Taken in any case: whoever woke us may still be in Deliver.
+    BucketLock lock(bucket_);
+    if (in_line()) {
+      Leave();
+      return;
+    }
+  }
+  if (!satisfied_) WakeOne(address_);
+}
+
+void ParkingLot::Waiter::Join() {
+  state_.store(kWaiting, std::memory_order_relaxed);
+  next_ = nullptr;
+  previous_ = bucket_->last;
+  (previous_ != nullptr ? previous_->next_ : bucket_->first) = this;
+  bucket_->last = this;
+  bucket_->waiter_count.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void ParkingLot::Waiter::Leave() {
+  (previous_ != nullptr ? previous_->next_ : bucket_->first) = next_;
+  (next_ != nullptr ? next_->previous_ : bucket_->last) = previous_;
+  bucket_->waiter_count.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void ParkingLot::Waiter::Deliver() {
+  Leave();
+  state_.store(kWoken, std::memory_order_release);
+  if (thread_ == nullptr) {
+    syscall(SYS_futex, &state_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  } else if (Scheduler::Current() == thread_->scheduler() && !SignalScope::active()) {
+    thread_->scheduler()->Unpark(thread_);
+  } else {
+    thread_->scheduler()->UnparkRemote(thread_);
+  }
+}
+
+ParkResult ParkingLot::Waiter::Wait(int64_t deadline_ns) { return WaitInternal(deadline_ns, /*cancellable=*/true); }
+
+ParkResult ParkingLot::Waiter::WaitUncancellable(int64_t deadline_ns) {
+  return WaitInternal(deadline_ns, /*cancellable=*/false);
+}
+
+ParkResult ParkingLot::Waiter::WaitInternal(int64_t deadline_ns, bool cancellable) {
+  ParkResult result = ParkResult::kUnparked;
+  while (!woken() && result == ParkResult::kUnparked) {
+    if (thread_ == nullptr) {
+      result = Block(deadline_ns);
+    } else if (cancellable) {
+      result = thread_->scheduler()->Park(deadline_ns);
+    } else {
+      result = thread_->scheduler()->ParkUncancellable(deadline_ns);
+    }
+  }
+  BucketLock lock(bucket_);
+  if (in_line()) return result;
+  Join();
+  return ParkResult::kUnparked;
+}
+
+ParkResult ParkingLot::Waiter::Block(int64_t deadline_ns) {
+  const timespec deadline = {deadline_ns / kNanosecondsPerSecond, deadline_ns % kNanosecondsPerSecond};
+  // BITSET: the deadline is an instant of the monotonic clock.
+  const long result = syscall(SYS_futex, &state_, FUTEX_WAIT_BITSET_PRIVATE, kWaiting,
+                              deadline_ns == kNeverNs ? nullptr : &deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
+  return result < 0 && errno == ETIMEDOUT ? ParkResult::kTimedOut : ParkResult::kUnparked;
+}
+
+}  // namespace greenring::green

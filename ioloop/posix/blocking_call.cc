@@ -1,0 +1,121 @@
+#include "ioloop/posix/blocking_call.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "ioloop/posix/interposer.h"
+
+namespace greenring::posix {
+namespace {
+
+// Signal handlers that ran in this process: all, and those that were installed without SA_RESTART.
+constinit std::atomic<uint32_t> handlers_run{0};
+constinit std::atomic<uint32_t> interrupting_handlers_run{0};
+constinit std::atomic<green::Scheduler*> interruptible{nullptr};
+
+// What stands in the parking lot for a descriptor. No object is at such an address.
+const void* AddressOf(int fd) { return reinterpret_cast<const void*>(static_cast<uintptr_t>(fd) + 1); }
+
+int64_t ToNs(const timespec& time) {
+  if (time.tv_sec >= kNeverNs / kNanosecondsPerSecond - 1) return kNeverNs;
+  return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
+}
+
+int64_t AfterNs(int64_t duration_ns) {
+  const int64_t now_ns = Clock::Monotonic()->NowNs();
+  return duration_ns >= kNeverNs - now_ns ? kNeverNs : now_ns + duration_ns;
+}
+
+}  // namespace
+
+BlockingCall::BlockingCall(int fd, int64_t deadline_ns, Restart restart)
+    : loop_(ParkingLoop()),
+      thread_(green::GreenThread::Current()),
+      fd_(fd),
+      deadline_ns_(deadline_ns),
+      interruptions_(restart == Restart::kNever ? &handlers_run : &interrupting_handlers_run),
+      interruptions_seen_(interruptions_->load(std::memory_order_acquire)) {
+  GREENRING_CHECK(loop_ != nullptr);
+  if (fd >= 0) closed_.emplace(AddressOf(fd));
+}
+
+int32_t BlockingCall::Ended() {
+  if (closed_.has_value() && closed_->woken()) return -EBADF;
+  if (thread_->is_os_thread() && interruptions_->load(std::memory_order_acquire) != interruptions_seen_) return -EINTR;
+  return 0;
+}
+
+int32_t BlockingCall::AwaitEvents(uint32_t events) {
+  ioloop::Operation operation(loop_);
+  ring()->PollAdd(fd_, events, &operation);
+  return Await(&operation);
+}
+
+int32_t BlockingCall::Await(ioloop::Operation* operation) { return operation->Wait(deadline_ns_, this); }
+
+int32_t BlockingCall::Sleep() {
+  for (;;) {
+    if (const int32_t ended = Ended(); ended != 0) return ended;
+    switch (loop_->scheduler()->Park(deadline_ns_)) {
+      case green::ParkResult::kUnparked:
+        break;
+      case green::ParkResult::kTimedOut:
+        return 0;
+      case green::ParkResult::kCancelled:
+        return -ECANCELED;
+    }
+  }
+}
+
+int32_t BlockingCall::BackOff(int64_t first_ns, int64_t longest_ns) {
+  back_off_ns_ = back_off_ns_ == 0 ? first_ns : std::min(back_off_ns_ * 2, longest_ns);
+  const int64_t deadline_ns = deadline_ns_;
+  const int64_t again_ns = AfterNs(back_off_ns_);
+  if (again_ns < deadline_ns) deadline_ns_ = again_ns;
+  const int32_t result = Sleep();
+  deadline_ns_ = deadline_ns;
+  if (result != 0) return result;
+  return again_ns < deadline_ns ? 0 : -ETIMEDOUT;
+}
+
+int64_t ReturnOrFail(int64_t result) {
+  if (result >= 0) return result;
+  errno = static_cast<int>(-result);
+  return -1;
+}
+
+int64_t DeadlineAfterMs(int timeout_ms) {
+  return timeout_ms < 0 ? kNeverNs : AfterNs(timeout_ms * kNanosecondsPerMillisecond);
+}
+
+int64_t DeadlineAfter(const timespec* duration) { return duration == nullptr ? kNeverNs : AfterNs(ToNs(*duration)); }
+
+int64_t DeadlineAt(clockid_t clock, const timespec* instant) {
+  if (instant == nullptr) return kNeverNs;
+  if (clock == CLOCK_MONOTONIC) return ToNs(*instant);
+  timespec now;
+  if (clock_gettime(clock, &now) != 0) return 0;
+  const int64_t instant_ns = ToNs(*instant);
+  return instant_ns == kNeverNs ? kNeverNs : AfterNs(instant_ns - ToNs(now));
+}
+
+bool IsNonBlocking(int fd) { return (real::fcntl(fd, F_GETFL, nullptr) & O_NONBLOCK) != 0; }
+
+void WakeParkedOn(int fd) {
+  if (fd >= 0) green::ParkingLot::WakeAll(AddressOf(fd));
+}
+
+void InterruptMainThread(Restart restart) {
+  handlers_run.fetch_add(1, std::memory_order_release);
+  if (restart == Restart::kNever) interrupting_handlers_run.fetch_add(1, std::memory_order_release);
+  green::Scheduler* scheduler = interruptible.load(std::memory_order_acquire);
+  green::GreenThread* thread = scheduler != nullptr ? scheduler->os_thread() : nullptr;
+  if (thread != nullptr) scheduler->UnparkRemote(thread);
+}
+
+void SetInterruptible(green::Scheduler* scheduler) { interruptible.store(scheduler, std::memory_order_release); }
+
+}  // namespace greenring::posix

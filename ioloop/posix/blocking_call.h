@@ -1,0 +1,97 @@
+// One blocking call of a green thread while it is parked: what it waits for, for how long, and what else may end it.
+//
+//   BlockingCall call(fd, deadline_ns);
+//   for (;;) {
+//     ssize_t received = real::recv(fd, data, size, flags | MSG_DONTWAIT);
+//     if (received >= 0 || errno != EAGAIN) return received;
+//     if (int32_t result = call.AwaitEvents(POLLIN); result < 0) return Fail(result);
+//   }
+//
+// Every wait ends with what came, or with a negative errno:
+//
+//   -ETIMEDOUT  the deadline (of the monotonic clock)
+//   -ECANCELED  Scheduler::Cancel
+//   -EBADF      another thread closed the descriptor
+//   -EINTR      a signal handler ran, and the caller is the green thread that passes for the OS thread
+//               (green::SpawnOptions): signals go to the main thread. After a handler with SA_RESTART only calls that
+//               are never restarted (signal(7)) end so
+//
+// On the stack of the green thread that makes the call; made before the first try, so that a close or a signal between
+// the try and the wait is not missed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "base/clock.h"
+#include "green/parking_lot.h"
+#include "green/scheduler.h"
+#include "ioloop/event_loop.h"
+#include "ioloop/io.h"
+
+namespace greenring::posix {
+
+// Whether the call goes on after a signal handler, if the handler was installed with SA_RESTART.
+enum class Restart : uint8_t { kAsHandlerSays, kNever };
+
+class BlockingCall final : private ioloop::WaitGuard {
+ public:
+  // `fd`: whose close ends the call; -1: none.
+  explicit BlockingCall(int fd = -1, int64_t deadline_ns = kNeverNs, Restart restart = Restart::kAsHandlerSays);
+
+  BlockingCall(const BlockingCall&) = delete;
+  BlockingCall& operator=(const BlockingCall&) = delete;
+
+  ioloop::EventLoop* loop() const { return loop_; }
+  ioloop::Ring* ring() const { return loop_->ring(); }
+  int64_t deadline_ns() const { return deadline_ns_; }
+  void set_deadline_ns(int64_t deadline_ns) { deadline_ns_ = deadline_ns; }
+
+  // One poll(2) event on the descriptor: the mask of what is ready. Parks.
+  int32_t AwaitEvents(uint32_t events);
+
+  // An operation that the caller has queued on the ring: its result. It is over when this returns. Parks.
+  int32_t Await(ioloop::Operation* operation);
+
+  // Until the deadline, which is 0 here and no error. Parks.
+  int32_t Sleep();
+
+  // Sleeps for a time that grows from call to call, for what nobody announces: 0, or how the wait ended. Parks.
+  int32_t BackOff(int64_t first_ns, int64_t longest_ns);
+
+  // Not 0: the call is to end with this (see above). Never parks.
+  int32_t Ended() override;
+
+ private:
+  ioloop::EventLoop* const loop_;
+  green::GreenThread* const thread_;
+  const int fd_;
+  int64_t deadline_ns_;
+  int64_t back_off_ns_ = 0;
+  const std::atomic<uint32_t>* const interruptions_;
+  const uint32_t interruptions_seen_;
+  std::optional<green::ParkingLot::Waiter> closed_;
+};
+
+// Sets errno and returns -1, for a negative errno; `result` itself else.
+int64_t ReturnOrFail(int64_t result);
+
+// The instant of the monotonic clock that a caller's time means. Saturates.
+int64_t DeadlineAfterMs(int timeout_ms);                       // poll's: negative is never
+int64_t DeadlineAfter(const timespec* duration);               // nullptr is never
+int64_t DeadlineAt(clockid_t clock, const timespec* instant);  // nullptr is never
+
+// Whether read and its like are to return at once, by the descriptor's flags. One system call.
+bool IsNonBlocking(int fd);
+
+// Wakes the green threads that are parked on `fd`: it is about to be closed. Thread-safe. Never parks.
+void WakeParkedOn(int fd);
+
+// A signal handler has run: calls of the main green thread that it interrupts end with EINTR. Async-signal-safe.
+void InterruptMainThread(Restart restart);
+
+// Whose green thread passes for the OS thread that signals mean; nullptr: nobody's. (ScopedInterception sets it.)
+void SetInterruptible(green::Scheduler* scheduler);
+
+}  // namespace greenring::posix
