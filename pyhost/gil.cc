@@ -1,7 +1,12 @@
 #include "pyhost/gil.h"
 
+#include <dlfcn.h>
+#include <link.h>
+
 #include "base/check.h"
 #include "pyhost/python.h"
+
+extern "C" char _PyRuntime;  // CPython's, of a type that only its own sources know
 
 namespace greenring::pyhost {
 namespace {
@@ -20,21 +25,21 @@ PyThreadState* CurrentState() {
 }  // namespace
 
 void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
-  auto* python = static_cast<ScopedPythonThread*>(thread->host_data());
-  if (python == nullptr || !python->had_gil_) {
+  auto* state = static_cast<PyThreadState*>(thread->host_data());
+  if (state == nullptr) {
     GiveUpGil();
   } else if (gil_held_) {
     gil_held_ = false;
-    PyThreadState_Swap(python->state_);
+    PyThreadState_Swap(state);
   } else {
-    PyEval_RestoreThread(python->state_);
+    PyEval_RestoreThread(state);
   }
 }
 
 void PythonSwitchHook::OnSwitchOut(green::GreenThread* thread) {
-  auto* python = static_cast<ScopedPythonThread*>(thread->host_data());
-  if (python == nullptr) return;
-  python->had_gil_ = gil_held_ = CurrentState() == python->state_;
+  PyThreadState* const own = PyGILState_GetThisThreadState();
+  gil_held_ = own != nullptr && own == CurrentState();
+  thread->set_host_data(gil_held_ ? own : nullptr);
 }
 
 void PythonSwitchHook::OnIdle() { GiveUpGil(); }
@@ -46,10 +51,7 @@ void PythonSwitchHook::GiveUpGil() {
 }
 
 ScopedPythonThread::ScopedPythonThread() : state_(PyThreadState_New(PyInterpreterState_Main())) {
-  GREENRING_CHECK(state_ != nullptr);
-  green::GreenThread* thread = green::Scheduler::Current()->current();
-  GREENRING_CHECK(thread->host_data() == nullptr);
-  thread->set_host_data(this);
+  GREENRING_CHECK(state_ != nullptr && green::GreenThread::Current() != nullptr);
   ++live_threads;
   PyEval_RestoreThread(state_);
 }
@@ -58,7 +60,6 @@ ScopedPythonThread::~ScopedPythonThread() {
   PyThreadState_Clear(state_);  // may run Python code, and park
   PyThreadState_DeleteCurrent();
   --live_threads;
-  green::Scheduler::Current()->current()->set_host_data(nullptr);
 }
 
 size_t ScopedPythonThread::live_count() { return live_threads; }
@@ -66,5 +67,13 @@ size_t ScopedPythonThread::live_count() { return live_threads; }
 ScopedGilRelease::ScopedGilRelease() : state_(PyEval_SaveThread()) {}
 
 ScopedGilRelease::~ScopedGilRelease() { PyEval_RestoreThread(state_); }
+
+MemoryRange GilMemory() {
+  // The size of _PyRuntime is told by no header, but by the symbol that the dynamic linker knows.
+  Dl_info info;
+  void* symbol = nullptr;
+  GREENRING_CHECK(dladdr1(&_PyRuntime, &info, &symbol, RTLD_DL_SYMENT) != 0 && symbol != nullptr);
+  return {&_PyRuntime, static_cast<const ElfW(Sym)*>(symbol)->st_size};
+}
 
 }  // namespace greenring::pyhost

@@ -9,14 +9,17 @@
 //   { ScopedGilRelease release; scheduler.Run(&poller); }
 //
 // How the GIL moves. While a green thread runs, the GIL is its own business (Py_BEGIN_ALLOW_THREADS works). At its
-// switch-out the hook notes whether it holds the GIL, which it does if its state is CPython's current one. If so the
-// GIL stays with the OS thread: another green thread that was switched out holding it gets it by PyThreadState_Swap. It
-// is given up before one runs that will take it by itself (it was parked inside Py_BEGIN_ALLOW_THREADS) or that has no
-// Python state, and before the loop waits. Other Python threads ask for the GIL through CPython's eval breaker, which
-// running bytecode honours, so they get their share of a loop that never waits.
+// switch-out the hook notes whether it holds the GIL, which it does if the state that CPython keeps for this thread is
+// the current one. If so the GIL stays with the OS thread: another green thread that was switched out holding it gets
+// it by PyThreadState_Swap. It is given up before one runs that will take it by itself (it was parked inside
+// Py_BEGIN_ALLOW_THREADS) or that has no Python state, and before the loop waits. Other Python threads ask for the GIL
+// through CPython's eval breaker, which running bytecode honours, so they get their share of a loop that never waits.
 //
-// Needs green/thread_keys.h in the executable: CPython 3.11 keeps the state that PyGILState_Ensure finds in a pthread
-// key. Scheduler's thread only.
+// The hook asks CPython and keeps nothing but a pointer, so it serves any green thread that runs Python, however it
+// came by its state: ScopedPythonThread, PyGILState_Ensure in a C library's callback, a thread that Python started.
+//
+// Needs green/thread_keys.h in the executable: CPython keeps the state of a thread in a pthread key. Scheduler's thread
+// only.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +32,8 @@ typedef struct _ts PyThreadState;
 
 namespace greenring::pyhost {
 
-// One per scheduler, set before the first Spawn.
+// One per scheduler, set before the first Spawn. Uses the green threads' host_data: the state of one that was switched
+// out holding the GIL.
 class PythonSwitchHook final : public green::SwitchHook {
  public:
   void OnSwitchIn(green::GreenThread* thread) override;
@@ -42,7 +46,7 @@ class PythonSwitchHook final : public green::SwitchHook {
   bool gil_held_ = false;  // by the green thread that was switched out last, whose state is still the current one
 };
 
-// Makes the current green thread one that runs Python, for the object's life. Uses the green thread's host_data.
+// Makes the current green thread one that runs Python, for the object's life.
 class ScopedPythonThread {
  public:
   // Creates the PyThreadState and takes the GIL. The green thread has none yet; the interpreter runs.
@@ -58,10 +62,7 @@ class ScopedPythonThread {
   static size_t live_count();
 
  private:
-  friend class PythonSwitchHook;
-
   PyThreadState* const state_;
-  bool had_gil_ = false;  // when it was switched out
 };
 
 // Gives the GIL up, and takes it back: around waits of the interpreter's main thread, such as Scheduler::Run.
@@ -73,8 +74,20 @@ class ScopedGilRelease {
   ScopedGilRelease(const ScopedGilRelease&) = delete;
   ScopedGilRelease& operator=(const ScopedGilRelease&) = delete;
 
+  // The main thread's state, detached: for the green thread that takes its place meanwhile (main_thread.h).
+  PyThreadState* state() const { return state_; }
+
  private:
   PyThreadState* const state_;
 };
+
+// Where CPython's runtime keeps the GIL, its mutex and its condition variables: whoever answers pthread's calls for
+// green threads must leave those to the C library. Nobody ever parks while holding that mutex; and to wait for the GIL
+// is to wait for another OS thread.
+struct MemoryRange {
+  const void* begin;
+  size_t size_bytes;
+};
+MemoryRange GilMemory();
 
 }  // namespace greenring::pyhost
