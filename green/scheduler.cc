@@ -168,6 +168,7 @@ void Scheduler::Run(Poller* poller) {
     poller->Poll(deadline_ns);
     ++stats_.turns;
   }
+  if (hook_ != nullptr) hook_->OnIdle();
   poller_.store(nullptr, std::memory_order_seq_cst);
   current_scheduler_ = nullptr;
 }

@@ -4,6 +4,7 @@
 #include <link.h>
 
 #include "base/check.h"
+#include "pyhost/greenlet_state.h"
 #include "pyhost/python.h"
 
 extern "C" char _PyRuntime;  // CPython's, of a type that only its own sources know
@@ -25,6 +26,7 @@ PyThreadState* CurrentState() {
 }  // namespace
 
 void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
+  GreenletState::Load();
   auto* state = static_cast<PyThreadState*>(thread->host_data());
   if (state == nullptr) {
     GiveUpGil();
@@ -37,6 +39,7 @@ void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
 }
 
 void PythonSwitchHook::OnSwitchOut(green::GreenThread* thread) {
+  GreenletState::Save();
   PyThreadState* const own = PyGILState_GetThisThreadState();
   gil_held_ = own != nullptr && own == CurrentState();
   thread->set_host_data(gil_held_ ? own : nullptr);
@@ -64,9 +67,12 @@ ScopedPythonThread::~ScopedPythonThread() {
 
 size_t ScopedPythonThread::live_count() { return live_threads; }
 
-ScopedGilRelease::ScopedGilRelease() : state_(PyEval_SaveThread()) {}
+ScopedGilRelease::ScopedGilRelease() : state_(PyEval_SaveThread()) { GreenletState::Save(); }
 
-ScopedGilRelease::~ScopedGilRelease() { PyEval_RestoreThread(state_); }
+ScopedGilRelease::~ScopedGilRelease() {
+  GreenletState::Load();
+  PyEval_RestoreThread(state_);
+}
 
 MemoryRange GilMemory() {
   // The size of _PyRuntime is told by no header, but by the symbol that the dynamic linker knows.

@@ -1,0 +1,68 @@
+#include "pyhost/main_thread.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "pyhost/py_ref.h"
+#include "pyhost/python.h"
+
+namespace greenring::pyhost {
+namespace {
+
+// Attached to the main thread's state, GIL held, for the object's life.
+class ScopedAttach {
+ public:
+  explicit ScopedAttach(PyThreadState* state) { PyEval_RestoreThread(state); }
+  ~ScopedAttach() { PyEval_SaveThread(); }
+  ScopedAttach(const ScopedAttach&) = delete;
+  ScopedAttach& operator=(const ScopedAttach&) = delete;
+};
+
+}  // namespace
+
+void MainThread::Start(std::function<void()> on_ended) {
+  on_ended_ = std::move(on_ended);
+  scheduler_->Spawn([this] { Serve(); }, {.name = "main", .is_os_thread = true});
+}
+
+void MainThread::Stop() {
+  stopping_ = true;
+  if (green::GreenThread* thread = scheduler_->os_thread(); thread != nullptr) scheduler_->Unpark(thread);
+}
+
+void MainThread::Serve() {
+  while (!stopping_) {
+    scheduler_->ParkUncancellable();
+    CallSignalHandlers();
+  }
+  JoinPythonThreads();
+  on_ended_();
+}
+
+void MainThread::CallSignalHandlers() {
+  ScopedAttach attached(state_);
+  // One that raises has nobody above it to catch that: it is told to sys.unraisablehook, the rest are served.
+  while (PyErr_CheckSignals() < 0) PyErr_WriteUnraisable(nullptr);
+}
+
+void MainThread::JoinPythonThreads() {
+  ScopedAttach attached(state_);
+  PyObject* threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
+  if (threading == nullptr) return;  // nobody has ever started one
+  const PyRef result(PyObject_CallMethod(threading, "_shutdown", nullptr));
+  if (!result) PyErr_WriteUnraisable(threading);
+}
+
+void StartOneThread() {
+  PyThread_type_lock ended = PyThread_allocate_lock();
+  GREENRING_CHECK(ended != nullptr);
+  PyThread_acquire_lock(ended, WAIT_LOCK);
+  const unsigned long thread =
+      PyThread_start_new_thread([](void* lock) { PyThread_release_lock(static_cast<PyThread_type_lock>(lock)); }, ended);
+  GREENRING_CHECK(thread != PYTHREAD_INVALID_THREAD_ID);
+  PyThread_acquire_lock(ended, WAIT_LOCK);
+  PyThread_release_lock(ended);
+  PyThread_free_lock(ended);
+}
+
+}  // namespace greenring::pyhost
