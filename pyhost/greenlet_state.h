@@ -1,10 +1,10 @@
 // The greenlet library's idea of "this thread", for each green thread its own.
 //
 // greenlet keeps which greenlet runs in a C++ thread_local: 16 bytes that belong to the OS thread, so all green threads
-// of a worker would share them, and one would jump to another's stack. Here those bytes are put aside at each switch, as
-// the thread state of CPython is. With that gevent, SQLAlchemy's asyncio and everything else that is built on greenlets
-// works in any number of green threads: to greenlet too they are threads, each with a main greenlet and, in gevent, a
-// hub of its own.
+// of a worker would share them, and one would jump to another's stack. Here those bytes are put aside at each switch,
+// as the thread state of CPython is. With that gevent, SQLAlchemy's asyncio and everything else that is built on
+// greenlets works in any number of green threads: to greenlet too they are threads, each with a main greenlet and, in
+// gevent, a hub of its own.
 //
 //   GreenletState::Watch();                  // before the application is imported: an import of greenlet is noticed
 //   GreenletState::Save();                   // at each switch-out, and by the main thread before the scheduler runs

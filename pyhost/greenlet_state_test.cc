@@ -29,8 +29,8 @@ class GreenletStateTest : public PythonTest {
   }
 };
 
-// Two green threads run greenlets and are switched in the middle of them. With one state for both, the second would find
-// the first one's greenlet as its own.
+// Two green threads run greenlets and are switched in the middle of them. With one state for both, the second would
+// find the first one's greenlet as its own.
 TEST_F(GreenletStateTest, EachGreenThreadHasItsOwnGreenlets) {
   Execute(R"(
 seen = {}

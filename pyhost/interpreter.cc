@@ -159,11 +159,11 @@ absl::StatusOr<std::unique_ptr<Interpreter>> Interpreter::Start(const Interprete
 }
 
 Interpreter::~Interpreter() {
-  if (ScopedPythonThread::live_count() == 0) {
-    Py_FinalizeEx();
-    return;
-  }
-  CallIgnoringErrors("threading", "_shutdown");
+  if (!ended_) Py_FinalizeEx();
+}
+
+void Interpreter::EndWithThreads() {
+  ended_ = true;
   CallIgnoringErrors("atexit", "_run_exitfuncs");
   Flush("stdout");
   Flush("stderr");

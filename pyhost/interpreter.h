@@ -43,16 +43,22 @@ class Interpreter {
   // installation.
   static absl::StatusOr<std::unique_ptr<Interpreter>> Start(const InterpreterOptions& options);
 
-  // Ends CPython on the thread that started it, GIL held: joins non-daemon threads, runs atexit handlers, flushes
-  // stdout and stderr. While green threads with Python states are still alive (parked: a drain that timed out) the
-  // objects are left where they are, because those green threads' frames refer to them; the process must then exit.
+  // Ends CPython: joins the threads that are no daemons, runs atexit handlers, flushes stdout and stderr, frees
+  // objects. GIL held.
   ~Interpreter();
+
+  // The same while threads with Python states are left that cannot run any more (green threads that are parked): joins
+  // nobody and leaves the objects where they are, because those threads' frames refer to them; the process must then
+  // exit. GIL held.
+  void EndWithThreads();
 
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
 
  private:
   Interpreter() = default;
+
+  bool ended_ = false;
 };
 
 }  // namespace greenring::pyhost

@@ -177,7 +177,7 @@ TEST_F(InterpreterDeathTest, EndsBesideADaemonThreadThatNeverStops) {
     ScopedGilRelease release;
     scheduler->Run(&poller);
   }
-  interpreter->reset();
+  (*interpreter)->EndWithThreads();
   std::fprintf(stderr, "ended\n");
   std::exit(0);
 }

@@ -57,8 +57,8 @@ void StartOneThread() {
   PyThread_type_lock ended = PyThread_allocate_lock();
   GREENRING_CHECK(ended != nullptr);
   PyThread_acquire_lock(ended, WAIT_LOCK);
-  const unsigned long thread =
-      PyThread_start_new_thread([](void* lock) { PyThread_release_lock(static_cast<PyThread_type_lock>(lock)); }, ended);
+  const unsigned long thread = PyThread_start_new_thread(
+      [](void* lock) { PyThread_release_lock(static_cast<PyThread_type_lock>(lock)); }, ended);
   GREENRING_CHECK(thread != PYTHREAD_INVALID_THREAD_ID);
   PyThread_acquire_lock(ended, WAIT_LOCK);
   PyThread_release_lock(ended);

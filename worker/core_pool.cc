@@ -56,13 +56,21 @@ void CorePool::Refill() {
     scheduler_->Unpark(core->thread);
   } else if (queue_depth_ > 0 && live_count_ < options_.cores_max) {
     ++live_count_;
-    scheduler_->Spawn(
-        [this] {
-          runner_->RunCore(this);
-          if (--live_count_ == 0 && stopping_) runner_->OnCoresEnded();
-        },
-        {.name = "core"});
+    scheduler_->Spawn([this] { RunCore(); }, {.name = "core"});
   }
+}
+
+void CorePool::RunCore() {
+  {
+    LiveCore self(scheduler_->current());
+    live_.PushBack(&self);
+    runner_->RunCore(this);
+  }
+  if (--live_count_ == 0 && stopping_) runner_->OnCoresEnded();
+}
+
+void CorePool::CancelAll() {
+  for (LiveCore* core = live_.front(); core != nullptr; core = live_.Next(core)) scheduler_->Cancel(core->thread);
 }
 
 void CorePool::Stop() {

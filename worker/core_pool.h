@@ -57,12 +57,22 @@ class CorePool final : private green::WorkSource {
   // Cores end as soon as they are idle; no Submit after it. Never parks.
   void Stop();
 
+  // Cancels what the cores are parked in (Scheduler::Cancel): their blocking calls fail. Never parks.
+  void CancelAll();
+
   size_t live_count() const { return live_count_; }
   size_t busy_count() const { return live_count_ - idle_count_; }
   size_t queue_depth() const { return queue_depth_; }
 
  private:
   struct IdleCore;  // on the idle core's stack
+  struct LiveCore : ListLink {
+    explicit LiveCore(green::GreenThread* thread) : thread(thread) {}
+    ~LiveCore() { Unlink(); }
+    green::GreenThread* const thread;
+  };
+
+  void RunCore();
 
   void Refill() override;
 
@@ -74,6 +84,7 @@ class CorePool final : private green::WorkSource {
   IdleCore* idle_ = nullptr;  // last in, first out
   size_t idle_count_ = 0;
   size_t live_count_ = 0;
+  IntrusiveList<LiveCore> live_;
   bool stopping_ = false;
 };
 

@@ -138,6 +138,14 @@ const Flag kFlags[] = {
        if (parsed.ok()) options->stack_size_bytes = static_cast<size_t>(pages * page_bytes);
        return parsed;
      }},
+    {"python_threads", "KIND",
+     "What threading.Thread starts: os, an OS thread that runs beside the green threads (default), or green, one\n"
+     "more green thread.",
+     [](Text text, Options* options) -> absl::Status {
+       if (text != "os" && text != "green") return Invalid("must be os or green");
+       options->python_threads = text == "green" ? PythonThreads::kGreen : PythonThreads::kOs;
+       return absl::OkStatus();
+     }},
     {"queue_depth_max", "N", "Requests that may wait for a core; more are answered 503 (default 1024).",
      [](Text text, Options* options) -> absl::Status {
        return ParseInteger(text, 0, 1 << 20, &options->cores.queue_depth_max);

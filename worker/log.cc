@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "ioloop/posix/interposer.h"
 
 namespace greenring::worker {
 
@@ -23,7 +24,8 @@ absl::StatusOr<std::unique_ptr<LogFile>> LogFile::Open(const std::string& path, 
 
 void LogFile::Write(std::string_view text) {
   while (!text.empty()) {
-    const ssize_t written = write(fd_, text.data(), text.size());
+    // Not write(2), which would park a green thread: a message is written where it is logged, in one piece.
+    const ssize_t written = posix::real::write(fd_, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return;
     text.remove_prefix(static_cast<size_t>(written));

@@ -24,6 +24,9 @@ namespace greenring::worker {
 // A core's stack and Python state cost memory only once used; beyond this the mappings of old kernels run out.
 inline constexpr size_t kAsyncCoresMax = 100'000;
 
+// What a thread is that Python code starts. Those that C libraries start are always OS threads.
+enum class PythonThreads : uint8_t { kOs, kGreen };
+
 struct WorkerOptions {
   std::string application;        // see pyhost/application.h for its forms
   std::string working_directory;  // empty: the current one
@@ -36,6 +39,7 @@ struct WorkerOptions {
   green::Engine engine = green::Engine::kUcontext;
   size_t stack_size_bytes = green::kDefaultStackSizeBytes;
   CorePoolOptions cores;
+  PythonThreads python_threads = PythonThreads::kOs;
   HttpServiceOptions http;
 
   std::string access_log;       // a path, "-" for stdout, empty for none

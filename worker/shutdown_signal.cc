@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "base/check.h"
+#include "ioloop/posix/interposer.h"
 
 namespace greenring::worker {
 namespace {
@@ -19,7 +20,7 @@ void OnSignal(int signal_number) {
   int none = 0;
   if (!first_signal.compare_exchange_strong(none, signal_number)) _exit(128 + signal_number);
   const uint64_t one = 1;
-  if (write(wake_fd.load(), &one, sizeof(one)) < 0) return;  // the counter is full: it is readable anyway
+  if (posix::real::write(wake_fd.load(), &one, sizeof(one)) < 0) return;  // the counter is full: it is readable anyway
 }
 
 }  // namespace

@@ -16,10 +16,14 @@
 #include "green/stack_overflow.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/listener.h"
+#include "ioloop/posix/interposer.h"
+#include "ioloop/posix/threads.h"
 #include "ioloop/uring.h"
 #include "pyhost/application.h"
 #include "pyhost/gil.h"
+#include "pyhost/greenlet_state.h"
 #include "pyhost/interpreter.h"
+#include "pyhost/main_thread.h"
 #include "pyhost/wsgi_handler.h"
 #include "worker/access_log.h"
 #include "worker/connection.h"
@@ -30,6 +34,13 @@
 
 namespace greenring::worker {
 namespace {
+
+// From here on a thread that Python code starts is a green thread. GIL held.
+void MakePythonThreadsGreen() {
+  posix::CaptureStart();
+  pyhost::StartOneThread();
+  posix::SetGreenStarts(posix::CapturedStart());
+}
 
 // What is said to whoever started the server, apart from the error log.
 void Say(const std::string& text) { std::fprintf(stderr, "greenring: %s\n", text.c_str()); }
@@ -58,18 +69,27 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
 
   ~Worker() { scheduler_.RemoveTimer(&patience_); }
 
-  // Without the GIL. Returns when everything has ended, or when the drain has taken too long.
-  void Serve(std::vector<std::unique_ptr<ioloop::Listener>> listeners,
+  // GIL held, and given up meanwhile. Returns when everything has been served, or when the drain has taken too long;
+  // false: green threads are left, whose frames refer to everything here.
+  bool Serve(std::vector<std::unique_ptr<ioloop::Listener>> listeners,
              const std::vector<const pyhost::EnvironTemplate*>& environs, ShutdownSignal* shutdown_signal) {
     for (size_t i = 0; i < listeners.size(); ++i) service_.AddListener(std::move(listeners[i]), environs[i]);
     shutdown_signal->Watch([this](int signal_number) { Drain(signal_number); });
-    scheduler_.Run(&loop_);
+    pyhost::ScopedGilRelease release;
+    pyhost::MainThread main_thread(&scheduler_, release.state());
+    main_thread_ = &main_thread;
+    main_thread.Start([this] { scheduler_.Stop(); });
+    {
+      posix::ScopedInterception interception(&loop_);
+      scheduler_.Run(&loop_);
+    }
     if (cores_.live_count() > 0) {
       error_log_->Message(
           absl::StrCat(cores_.live_count(), " requests did not end after the drain; exiting without them"));
-      std::fflush(nullptr);
-      _exit(0);  // their frames still refer to everything here
+    } else if (scheduler_.os_thread() != nullptr) {
+      error_log_->Message("threads of the application did not end after the drain; exiting without them");
     }
+    return scheduler_.stats().live == 0;
   }
 
  private:
@@ -104,12 +124,13 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
     }
     unwinding_ = true;
     const size_t lost = service_.AbortAll();
+    cores_.CancelAll();
     if (lost > 0) error_log_->Message(absl::StrCat("the drain timed out: ", lost, " requests were cut short"));
     scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + kUnwindNs);
   }
 
   void OnDrained() override { cores_.Stop(); }
-  void OnCoresEnded() override { scheduler_.Stop(); }
+  void OnCoresEnded() override { main_thread_->Stop(); }
 
   const WorkerOptions& options_;
   pyhost::WsgiHandler* const handler_;
@@ -119,6 +140,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
   ioloop::EventLoop loop_;
   CorePool cores_;
   HttpService service_;
+  pyhost::MainThread* main_thread_ = nullptr;  // while serving
   Patience patience_{this};
   bool unwinding_ = false;
 };
@@ -183,6 +205,10 @@ absl::Status RunWorker(const WorkerOptions& options) {
                                   .virtualenv = options.virtualenv,
                                   .argv = {}});
   if (!interpreter.ok()) return interpreter.status();
+  const pyhost::MemoryRange gil = pyhost::GilMemory();
+  posix::LeaveAlone(gil.begin, gil.size_bytes);
+  pyhost::GreenletState::Watch();
+  if (options.python_threads == PythonThreads::kGreen) MakePythonThreadsGreen();
   absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);
   if (!application.ok()) return application.status();
 
@@ -200,9 +226,10 @@ absl::Status RunWorker(const WorkerOptions& options) {
                    (*ring)->Describe()));
   for (const std::string& address : addresses) Say(absl::StrCat("listening on ", address));
   Say("ready");
-  {
-    pyhost::ScopedGilRelease release;
-    worker.Serve(*std::move(listeners), environs, &shutdown_signal);
+  if (!worker.Serve(*std::move(listeners), environs, &shutdown_signal)) {
+    (*interpreter)->EndWithThreads();
+    std::fflush(nullptr);
+    _exit(0);
   }
   return absl::OkStatus();
 }
