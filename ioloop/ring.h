@@ -110,6 +110,10 @@ class Ring {
   // Makes a SubmitAndWait that waits, or the next one, return at once. Thread-safe and async-signal-safe.
   virtual void Wake() = 0;
 
+  // In the child after fork, before anything else is done with the ring there: from now on this object shares nothing
+  // with the parent's ring. Operations go nowhere, and a SubmitAndWait ends the process with a message.
+  virtual void AbandonAfterFork() = 0;
+
   // Operations queued or submitted and not completed, of which nothing may be left at the end (Close and Cancel do not
   // count).
   virtual size_t in_flight() const = 0;

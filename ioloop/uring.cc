@@ -6,9 +6,11 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -77,6 +79,15 @@ uint32_t Consistent(uint32_t features) {
   }
   if (!(features & UringOptions::kSkipSuccess)) features &= ~UringOptions::kInferredSend;
   return features;
+}
+
+// A copy of the server would answer its clients a second time.
+[[noreturn]] void DieAfterFork() {
+  std::fprintf(stderr,
+               "greenring: process %d was made by fork on a green thread and came back to the event loop, which is its "
+               "parent's: such a process must end with os._exit() or exec\n",
+               getpid());
+  _exit(EX_SOFTWARE);
 }
 
 }  // namespace
@@ -198,7 +209,7 @@ std::string Uring::Describe() const {
 // ---- operations ----------------------------------------------------------------------------------------------------
 
 io_uring_sqe* Uring::NextSqe() {
-  while (queued() == ring_.sq.ring_entries) {
+  while (queued() == ring_.sq.ring_entries && !abandoned_) {
     Enter(0, 0, 0);
     if (queued() < ring_.sq.ring_entries) break;
     // The kernel took nothing. It is short of memory, or, before 5.19, its completion queue has overflowed: make room
@@ -398,6 +409,7 @@ void Uring::SubmitAndGather(unsigned wait_count, int64_t patience_ns, int64_t de
 }
 
 void Uring::Turn(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) {
+  if (abandoned_) DieAfterFork();
   const unsigned completed = ready() + static_cast<unsigned>(reaped_.size());
   bool waits = deadline_ns != 0 && completed < wait_count && !inferred_overdue_;
   if (waits) {
@@ -464,6 +476,18 @@ size_t Uring::Reap() {
   }
   reaped_.erase(reaped_.begin(), reaped_.begin() + static_cast<ptrdiff_t>(count));
   return count;
+}
+
+void Uring::AbandonAfterFork() {
+  const auto replace = [](void* mapping, size_t size) {
+    void* placed = mmap(mapping, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    GREENRING_CHECK(placed == mapping);
+  };
+  abandoned_ = true;
+  replace(ring_.sq.ring_ptr, ring_.sq.ring_sz);
+  if (ring_.cq.ring_ptr != ring_.sq.ring_ptr) replace(ring_.cq.ring_ptr, ring_.cq.ring_sz);
+  replace(ring_.sq.sqes, ring_.sq.ring_entries * sizeof(io_uring_sqe));
+  syscall(SYS_close, ring_.ring_fd);
 }
 
 // ---- waking --------------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@
 //   kNoIowait         6.15    time asleep in the ring is shown as "iowait" by the system's statistics
 //
 // Describe says which are in use. SINGLE_ISSUER binds the ring to the OS thread that called
-// Create. After fork the child shares the ring's memory with its parent: all it may do is destroy its copy of the
-// object (which closes and unmaps, and leaves the parent's ring alone) or exec.
+// Create. After fork the child shares the ring's memory with its parent: all it may do is AbandonAfterFork, destroy its
+// copy of the object (which closes and unmaps, and leaves the parent's ring alone) or exec.
 #pragma once
 
 #include <liburing.h>
@@ -107,6 +107,7 @@ class Uring final : public Ring {
   void SubmitAndGather(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) override;
   size_t Reap() override;
   void Wake() override;
+  void AbandonAfterFork() override;
   size_t in_flight() const override { return in_flight_; }
   uint64_t system_calls() const override { return system_calls_; }
   std::string Describe() const override;
@@ -159,6 +160,7 @@ class Uring final : public Ring {
   const UringOptions options_;
   io_uring ring_{};
   bool ring_ready_ = false;
+  bool abandoned_ = false;  // in a forked child
   uint32_t features_ = 0;
   size_t in_flight_ = 0;
   uint64_t system_calls_ = 0;

@@ -116,6 +116,7 @@ class SimRing final : public ioloop::Ring {
   }
   size_t Reap() override;
   void Wake() override;
+  void AbandonAfterFork() override {}  // its memory is the process's own
   size_t in_flight() const override { return in_flight_; }
   uint64_t system_calls() const override { return system_calls_; }
   std::string Describe() const override { return "simulated ring, seed " + std::to_string(options_.seed); }

@@ -20,6 +20,7 @@ constinit size_t left_alone_size = 0;
 
 // In the child, on the one thread that it has: whatever it calls next is the system's.
 void OnForkInChild() {
+  if (greenring_intercepting_loop != nullptr) greenring_intercepting_loop->ring()->AbandonAfterFork();
   greenring_intercepting_loop = nullptr;
   green::ParkingLot::ForgetAllAfterFork();
 }

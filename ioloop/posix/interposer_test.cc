@@ -1,6 +1,7 @@
 #include "ioloop/posix/interposer.h"
 
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "gtest/gtest.h"
@@ -27,6 +28,23 @@ TEST(InterposerTest, TheChildOfForkDoesNotPark) {
     waitpid(child, &status, 0);
   });
   EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(InterposerTest, AForkedChildThatComesBackToTheLoopEndsWithAMessage) {
+  PosixWorld world;
+  int status = -1;
+  world.Run([&] {
+    const pid_t child = fork();
+    if (child == 0) {
+      green::Scheduler::Current()->Park();
+      _exit(0);
+    }
+    while (waitpid(child, &status, WNOHANG) == 0) green::Scheduler::Current()->Yield();
+  });
+  EXPECT_EQ(WEXITSTATUS(status), EX_SOFTWARE);
+  bool goes_on = false;
+  world.Run([&] { goes_on = true; });
+  EXPECT_TRUE(goes_on);
 }
 
 TEST(InterposerTest, TheChildOfVforkDoesNotParkAndItsParentDoes) {
