@@ -2,15 +2,32 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "base/sanitizers.h"
 
 namespace greenring::green {
+namespace {
+
+// futex(2). `deadline` is of the monotonic clock. A frame of its own with nothing to clean up: where it is a
+// cancellation point, pthread_cancel may unwind it from any instruction.
+__attribute__((noinline)) long FutexWait(const std::atomic<uint32_t>* word, uint32_t value, const timespec* deadline,
+                                         bool is_cancellation_point) {
+  int type = PTHREAD_CANCEL_DEFERRED;
+  if (is_cancellation_point) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+  const long result =
+      syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
+  if (is_cancellation_point) pthread_setcanceltype(type, nullptr);
+  return result;
+}
+
+}  // namespace
 
 // Not pthread's: those names may be ours, and built on this.
 class ParkingLot::BucketLock {
@@ -97,10 +114,10 @@ void ParkingLot::ForgetAllAfterFork() {
   }
 }
 
-ParkingLot::Waiter::Waiter(const void* address)
-    : address_(address), bucket_(BucketOf(address)), thread_(GreenThread::Current()) {
+ParkingLot::Waiter::Waiter(const void* address, GreenThread* thread)
+    : address_(address), bucket_(BucketOf(address)), thread_(thread) {
   BucketLock lock(bucket_);
-  Join();
+  JoinAtEnd();
 }
 
 ParkingLot::Waiter::~Waiter() {
@@ -112,15 +129,25 @@ ParkingLot::Waiter::~Waiter() {
       return;
     }
   }
-  if (!satisfied_) WakeOne(address_);
+  // It came after the last Wait, or Wait was never called: it may be the only one there is for the next in line.
+  WakeOne(address_);
 }
 
-void ParkingLot::Waiter::Join() {
+void ParkingLot::Waiter::JoinAtEnd() {
   state_.store(kWaiting, std::memory_order_relaxed);
   next_ = nullptr;
   previous_ = bucket_->last;
   (previous_ != nullptr ? previous_->next_ : bucket_->first) = this;
   bucket_->last = this;
+  bucket_->waiter_count.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void ParkingLot::Waiter::JoinInFront() {
+  state_.store(kWaiting, std::memory_order_relaxed);
+  previous_ = nullptr;
+  next_ = bucket_->first;
+  (next_ != nullptr ? next_->previous_ : bucket_->last) = this;
+  bucket_->first = this;
   bucket_->waiter_count.fetch_add(1, std::memory_order_seq_cst);
 }
 
@@ -150,9 +177,9 @@ ParkResult ParkingLot::Waiter::WaitUncancellable(int64_t deadline_ns) {
 
 ParkResult ParkingLot::Waiter::WaitInternal(int64_t deadline_ns, bool cancellable) {
   ParkResult result = ParkResult::kUnparked;
-  while (!woken() && result == ParkResult::kUnparked) {
+  if (!woken()) {
     if (thread_ == nullptr) {
-      result = Block(deadline_ns);
+      result = Block(deadline_ns, cancellable);
     } else if (cancellable) {
       result = thread_->scheduler()->Park(deadline_ns);
     } else {
@@ -161,16 +188,18 @@ ParkResult ParkingLot::Waiter::WaitInternal(int64_t deadline_ns, bool cancellabl
   }
   BucketLock lock(bucket_);
   if (in_line()) return result;
-  Join();
+  JoinInFront();
   return ParkResult::kUnparked;
 }
 
-ParkResult ParkingLot::Waiter::Block(int64_t deadline_ns) {
-  const timespec deadline = {deadline_ns / kNanosecondsPerSecond, deadline_ns % kNanosecondsPerSecond};
-  // BITSET: the deadline is an instant of the monotonic clock.
-  const long result = syscall(SYS_futex, &state_, FUTEX_WAIT_BITSET_PRIVATE, kWaiting,
-                              deadline_ns == kNeverNs ? nullptr : &deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
-  return result < 0 && errno == ETIMEDOUT ? ParkResult::kTimedOut : ParkResult::kUnparked;
+ParkResult ParkingLot::Waiter::Block(int64_t deadline_ns, bool cancellable) {
+  const int error_before = errno;
+  const int64_t instant_ns = std::max<int64_t>(deadline_ns, 0);  // the kernel refuses what was before its clock began
+  const timespec deadline = {instant_ns / kNanosecondsPerSecond, instant_ns % kNanosecondsPerSecond};
+  const long result = FutexWait(&state_, kWaiting, deadline_ns == kNeverNs ? nullptr : &deadline, cancellable);
+  const bool timed_out = result < 0 && errno == ETIMEDOUT;
+  errno = error_before;
+  return timed_out ? ParkResult::kTimedOut : ParkResult::kUnparked;
 }
 
 }  // namespace greenring::green

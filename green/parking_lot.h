@@ -4,17 +4,16 @@
 //   while (!TryLock(&lock)) {                                    // the condition, looked at after joining the line
 //     if (waiter.Wait(deadline_ns) != ParkResult::kUnparked) return ETIMEDOUT;
 //   }
-//   waiter.Satisfied();
 //
 //   Unlock(&lock);                                               // any thread, of either kind
 //   ParkingLot::WakeOne(&lock);
 //
 // The lot knows nothing of what is waited for: it is what a futex is to OS threads, for both kinds at once. The state
 // itself is the caller's, and must be changed before the wake, by an atomic read-modify-write. A wake is a hint: look
-// again, as above. Wait puts the waiter back in line before it returns, so the next look misses nothing either.
+// again, as above. Wait puts the waiter back in line, in front, before it returns: the next look misses nothing either,
+// and who comes too late for one wake is the first to have the next.
 //
-// A waiter that was woken and leaves without having used the wake (its deadline passed in the same moment) hands it to
-// the next in line; Satisfied says that it did use it.
+// A wake that reaches a waiter when it no longer waits goes to the next in line when the waiter leaves.
 //
 // Waiters are on their stacks; nothing is allocated. Lines are found by a hash of the address: strangers may share a
 // bucket's lock, never a wake. An address that nobody waits for costs a wake one load.
@@ -80,8 +79,8 @@ class ParkingLot {
 // One who waits, on its own stack. Not for two threads.
 class ParkingLot::Waiter {
  public:
-  // Joins the line for `address`. The caller is a green thread, or any other thread: then Wait blocks it.
-  explicit Waiter(const void* address);
+  // Joins the line for `address`. `thread`: the caller; nullptr: Wait blocks the OS thread, whatever runs on it.
+  explicit Waiter(const void* address, GreenThread* thread = GreenThread::Current());
 
   // Leaves it.
   ~Waiter();
@@ -89,18 +88,16 @@ class ParkingLot::Waiter {
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
-  // Until a wake (kUnparked), `deadline_ns` (monotonic clock) or Scheduler::Cancel; in line again when it returns. May
-  // return kUnparked for no reason. Parks.
+  // Until a wake (kUnparked), `deadline_ns` (monotonic clock) or Scheduler::Cancel; in line again when it returns.
+  // Whatever else unparks the green thread ends it too: kUnparked. Of an OS thread: a cancellation point, as in
+  // pthread_cancel. Parks.
   ParkResult Wait(int64_t deadline_ns = kNeverNs);
 
-  // The same; a Cancel does not end it. Parks.
+  // The same; no kind of cancellation ends it. Parks.
   ParkResult WaitUncancellable(int64_t deadline_ns = kNeverNs);
 
   // Whether a wake has come since the last Wait: for those who wait for something else beside the address.
   bool woken() const { return state_.load(std::memory_order_acquire) == kWoken; }
-
-  // What was waited for has been had: a wake that came meanwhile is not for the next.
-  void Satisfied() { satisfied_ = true; }
 
  private:
   friend class ParkingLot;
@@ -109,10 +106,11 @@ class ParkingLot::Waiter {
   static constexpr uint32_t kWoken = 1;
 
   ParkResult WaitInternal(int64_t deadline_ns, bool cancellable);
-  ParkResult Block(int64_t deadline_ns);
+  ParkResult Block(int64_t deadline_ns, bool cancellable);
   // The bucket's lock is held.
   bool in_line() const { return state_.load(std::memory_order_relaxed) == kWaiting; }
-  void Join();
+  void JoinAtEnd();
+  void JoinInFront();
   void Leave();
   void Deliver();
 
@@ -120,7 +118,6 @@ class ParkingLot::Waiter {
   Bucket* const bucket_;
   GreenThread* const thread_;  // nullptr: an OS thread
   std::atomic<uint32_t> state_{kWaiting};
-  bool satisfied_ = false;
   Waiter* next_ = nullptr;
   Waiter* previous_ = nullptr;
 };

@@ -95,11 +95,12 @@ int64_t DeadlineAfter(const timespec* duration) { return duration == nullptr ? k
 
 int64_t DeadlineAt(clockid_t clock, const timespec* instant) {
   if (instant == nullptr) return kNeverNs;
+  if (instant->tv_sec < 0) return 0;
   if (clock == CLOCK_MONOTONIC) return ToNs(*instant);
   timespec now;
   if (clock_gettime(clock, &now) != 0) return 0;
   const int64_t instant_ns = ToNs(*instant);
-  return instant_ns == kNeverNs ? kNeverNs : AfterNs(instant_ns - ToNs(now));
+  return instant_ns == kNeverNs ? kNeverNs : std::max<int64_t>(AfterNs(instant_ns - ToNs(now)), 0);
 }
 
 bool IsNonBlocking(int fd) { return (real::fcntl(fd, F_GETFL, nullptr) & O_NONBLOCK) != 0; }

@@ -8,6 +8,7 @@
 #include "base/sanitizers.h"
 #include "green/parking_lot.h"
 #include "ioloop/posix/blocking_call.h"
+#include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/parking.h"
 
 constinit thread_local greenring::ioloop::EventLoop* greenring_intercepting_loop = nullptr;
@@ -23,6 +24,7 @@ void OnForkInChild() {
   if (greenring_intercepting_loop != nullptr) greenring_intercepting_loop->ring()->AbandonAfterFork();
   greenring_intercepting_loop = nullptr;
   green::ParkingLot::ForgetAllAfterFork();
+  ForgetOsThreadIdAfterFork();
 }
 
 // Fortified callers tell how big their buffer is. The C library's answer to more than that is to end the process.

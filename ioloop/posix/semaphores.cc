@@ -1,1 +1,57 @@
+// CPython's locks, and everybody's semaphores: the count is the C library's.
+#include <errno.h>
+#include <semaphore.h>
+
+#include <cstring>
+
+#include "green/parking_lot.h"
+#include "ioloop/posix/blocking_call.h"
+#include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/parking.h"
+
+namespace greenring::posix::parking {
+namespace {
+
+// Whether other processes may post: by sem_init's argument, or opened by name. glibc keeps it behind the count.
+bool IsShared(const sem_t* semaphore) {
+  constexpr size_t kOffsetBytes = 8;
+  int shared;
+  std::memcpy(&shared, reinterpret_cast<const char*>(semaphore) + kOffsetBytes, sizeof(shared));
+  return shared != 0;
+}
+
+int Wait(sem_t* semaphore, clockid_t clock, const timespec* deadline) {
+  const int error_before = errno;
+  if (sem_trywait(semaphore) == 0) return 0;
+  // Signal handlers of Python run when lock.acquire() has seen EINTR.
+  BlockingCall call;
+  const int result = AwaitLock(semaphore, IsShared(semaphore), clock, deadline, [&] {
+    if (sem_trywait(semaphore) == 0) return 0;
+    return call.Ended() != 0 ? EINTR : EBUSY;
+  });
+  errno = result == 0 ? error_before : result;
+  return result == 0 ? 0 : -1;
+}
+
+}  // namespace
+
+int sem_wait(sem_t* semaphore) { return Wait(semaphore, CLOCK_REALTIME, nullptr); }
+
+int sem_timedwait(sem_t* semaphore, const timespec* deadline) { return Wait(semaphore, CLOCK_REALTIME, deadline); }
+
+int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* deadline) {
+  if (!IsLockClock(clock)) {
+    errno = EINVAL;
+    return -1;
+  }
+  return Wait(semaphore, clock, deadline);
+}
+
+int sem_post(sem_t* semaphore) {
+  const int result = real::sem_post(semaphore);
+  // By its address only: whoever the post let in may have destroyed it.
+  if (result == 0) green::ParkingLot::WakeOne(semaphore);
+  return result;
+}
+
+}  // namespace greenring::posix::parking
