@@ -48,6 +48,10 @@ class Ring {
   // again.
   virtual void AcceptMultishot(int fd, Completion* completion) = 0;
 
+  // Accepts one connection: the result is its socket, with `flags` (accept4(2)). `address` and `size` are accept's, may
+  // be nullptr, and are written when it completes.
+  virtual void Accept(int fd, sockaddr* address, socklen_t* size, int flags, Completion* completion) = 0;
+
   // Receives into provided buffers until cancelled, an error or end of stream (result 0). -ENOBUFS without kMore:
   // all buffers are in use; arm again when some have been returned. As above, data may come without kMore.
   virtual void RecvMultishot(int fd, Completion* completion) = 0;

@@ -442,6 +442,47 @@ TEST_P(RingTest, AcceptTakesEveryConnection) {
   CloseAll({listener}, {});
 }
 
+TEST_P(RingTest, AcceptWaitsForOneConnectionAndLeavesTheNextAlone) {
+  auto [listener, port] = world_->Listen();
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  RecordingCompletion first, second;
+  ring()->Accept(listener, reinterpret_cast<sockaddr*>(&address), &size, SOCK_CLOEXEC, &first);
+  Settle();
+  EXPECT_FALSE(first.over);
+  const int peers[] = {world_->PeerConnect(port), world_->PeerConnect(port)};
+  RunUntilOver(first);
+  Settle();
+  EXPECT_EQ(first.events.size(), 1u);
+  ring()->Accept(listener, nullptr, nullptr, 0, &second);
+  RunUntilOver(second);
+  ASSERT_GE(first.result(), 0);
+  ASSERT_GE(second.result(), 0);
+  if (!simulated()) {
+    EXPECT_EQ(address.ss_family, AF_INET);
+    EXPECT_EQ(size, sizeof(sockaddr_in));
+    EXPECT_FALSE(fcntl(first.result(), F_GETFL) & O_NONBLOCK);
+    EXPECT_TRUE(fcntl(first.result(), F_GETFD) & FD_CLOEXEC);
+    EXPECT_FALSE(fcntl(second.result(), F_GETFD) & FD_CLOEXEC);
+  }
+  CloseAll({listener, first.result(), second.result()}, {peers[0], peers[1]});
+}
+
+TEST_P(RingTest, CancelEndsAnAcceptAndTheConnectionAfterItIsNotTaken) {
+  auto [listener, port] = world_->Listen();
+  RecordingCompletion cancelled, accepted;
+  ring()->Accept(listener, nullptr, nullptr, 0, &cancelled);
+  Settle();
+  ring()->Cancel(&cancelled);
+  RunUntilOver(cancelled);
+  EXPECT_EQ(cancelled.result(), -ECANCELED);
+  const int peer = world_->PeerConnect(port);
+  ring()->Accept(listener, nullptr, nullptr, 0, &accepted);
+  RunUntilOver(accepted);
+  ASSERT_GE(accepted.result(), 0);
+  CloseAll({listener, accepted.result()}, {peer});
+}
+
 TEST_P(RingTest, ConnectReachesAListenerAndIsRefusedWithoutOne) {
   auto [listener, port] = world_->Listen();
   const int first = world_->Socket(), second = world_->Socket();

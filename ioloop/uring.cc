@@ -237,6 +237,12 @@ void Uring::AcceptMultishot(int fd, Completion* completion) {
   Queue(sqe, completion);
 }
 
+void Uring::Accept(int fd, sockaddr* address, socklen_t* size, int flags, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_accept(sqe, fd, address, size, flags);
+  Queue(sqe, completion);
+}
+
 void Uring::RecvMultishot(int fd, Completion* completion) {
   if (!Has(UringOptions::kMultishotRecv)) return RecvProvided(fd, completion);
   io_uring_sqe* sqe = NextSqe();

@@ -83,6 +83,7 @@ class Uring final : public Ring {
   ~Uring() override;
 
   void AcceptMultishot(int fd, Completion* completion) override;
+  void Accept(int fd, sockaddr* address, socklen_t* size, int flags, Completion* completion) override;
   void RecvMultishot(int fd, Completion* completion) override;
   void RecvProvided(int fd, Completion* completion) override;
   void Recv(int fd, void* data, size_t size, int flags, Completion* completion) override;

@@ -146,6 +146,11 @@ void SimRing::AcceptMultishot(int fd, Completion* completion) {
   Queue(Kind::kAccept, fd, completion).multishot = options_.multishot;
 }
 
+void SimRing::Accept(int fd, sockaddr* address, socklen_t* size, int flags, Completion* completion) {
+  if (size != nullptr) *size = 0;
+  Queue(Kind::kAccept, fd, completion);
+}
+
 void SimRing::RecvMultishot(int fd, Completion* completion) {
   RecvProvided(fd, completion);
   queued_.back().multishot = options_.multishot;

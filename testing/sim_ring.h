@@ -90,6 +90,8 @@ class SimRing final : public ioloop::Ring {
   // ---- Ring ----
 
   void AcceptMultishot(int fd, Completion* completion) override;
+  // Peers have no address: `size` becomes 0.
+  void Accept(int fd, sockaddr* address, socklen_t* size, int flags, Completion* completion) override;
   void RecvMultishot(int fd, Completion* completion) override;
   void RecvProvided(int fd, Completion* completion) override;
   void Recv(int fd, void* data, size_t size, int flags, Completion* completion) override;
