@@ -4,9 +4,12 @@
 #include <signal.h>
 
 #include <atomic>
+#include <functional>
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
+#include "green/scheduler.h"
 #include "gtest/gtest.h"
 #include "testing/sim_clock.h"
 #include "testing/sim_poller.h"
