@@ -19,7 +19,8 @@ int32_t Operation::Wait(int64_t deadline_ns, WaitGuard* guard) {
   loop_->ring()->Cancel(this);
   // The kernel may still be reading or writing the caller's memory.
   while (!done_) scheduler->ParkUncancellable();
-  if (result_ != -ECANCELED) return result_;
+  // -EINTR: a thread of the kernel was in the middle of it.
+  if (result_ != -ECANCELED && result_ != -EINTR) return result_;
   if (ended != 0) return ended;
   return park == green::ParkResult::kTimedOut ? -ETIMEDOUT : -ECANCELED;
 }

@@ -8,11 +8,12 @@
 // `uring.h` is the kernel's io_uring, `testing/sim_ring.h` a simulated kernel without time or sockets; one conformance
 // suite (ring_conformance_test.cc) runs on both. Errors of an operation arrive as a negative errno in `result`, as the
 // kernel gives them (io_uring_enter(2)). An operation's memory and Completion must live until its last completion has
-// been delivered: the one without kMore. What an operation only points to (a msghdr, its iovecs, a sockaddr) is read at
-// submission and need not live longer than the next SubmitAndWait. All calls on the loop's thread, except Wake.
+// been delivered: the one without kMore. What an operation only points to (a msghdr, iovecs, a sockaddr, a path) is
+// read at submission and need not live longer than the next SubmitAndWait. All calls on the loop's thread, except Wake.
 #pragma once
 
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #include <cstddef>
@@ -72,6 +73,16 @@ class Ring {
   // `offset` -1: the file's current position.
   virtual void Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) = 0;
   virtual void Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) = 0;
+
+  // The same for several buffers at once; `flags`: RWF_... of preadv2(2).
+  virtual void ReadV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) = 0;
+  virtual void WriteV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) = 0;
+
+  // Of the file, or only of what is needed to read its data again (fdatasync).
+  virtual void Fsync(int fd, bool data_only, Completion* completion) = 0;
+
+  // openat(2): result is the descriptor. However long it takes (a FIFO waits for its other end) the turn goes on.
+  virtual void OpenAt(int directory, const char* path, int flags, mode_t mode, Completion* completion) = 0;
 
   // File to pipe or pipe to socket, without a copy; offsets -1: current.
   virtual void Splice(int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size, unsigned flags,

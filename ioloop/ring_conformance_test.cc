@@ -544,6 +544,48 @@ TEST_P(RingTest, FilesAndPipesAreReadWrittenAndSpliced) {
   CloseAll({file, pipe_read, pipe_write, ours}, {peers});
 }
 
+TEST_P(RingTest, SeveralBuffersAreWrittenAndReadAtOnce) {
+  const int file = world_->File("0123456789");
+  char one[] = "one", three[] = "three";
+  const iovec sources[] = {{one, 3}, {three, 5}};
+  RecordingCompletion written, synced, read;
+  ring()->WriteV(file, sources, 2, 4, 0, &written);
+  RunUntilOver(written);
+  EXPECT_EQ(written.result(), 8);
+  ring()->Fsync(file, /*data_only=*/true, &synced);
+  RunUntilOver(synced);
+  EXPECT_EQ(synced.result(), 0);
+  char first[6], second[10];
+  const iovec targets[] = {{first, sizeof(first)}, {second, sizeof(second)}};
+  ring()->ReadV(file, targets, 2, 0, 0, &read);
+  RunUntilOver(read);
+  EXPECT_EQ(read.result(), 12);
+  EXPECT_EQ(std::string(first, 6), "0123on");
+  EXPECT_EQ(std::string(second, 6), "ethree");
+  CloseAll({file}, {});
+}
+
+TEST_P(RingTest, FilesAreOpenedByPath) {
+  const int file = world_->File("content");
+  const std::string path = world_->PathOf(file);
+  RecordingCompletion opened, missing, unsynced, read;
+  ring()->OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC, 0, &opened);
+  RunUntilOver(opened);
+  ASSERT_GE(opened.result(), 0);
+  const int again = opened.result();
+  char data[16];
+  ring()->Read(again, data, sizeof(data), 0, &read);
+  RunUntilOver(read);
+  EXPECT_EQ(std::string(data, 7), "content");
+  ring()->OpenAt(AT_FDCWD, "/no/such/file", O_RDONLY, 0, &missing);
+  auto [ours, peers] = world_->SocketPair();
+  ring()->Fsync(ours, /*data_only=*/false, &unsynced);
+  RunUntil([&] { return missing.over && unsynced.over; });
+  EXPECT_EQ(missing.result(), -ENOENT);
+  EXPECT_EQ(unsynced.result(), -EINVAL);
+  CloseAll({file, again, ours}, {peers});
+}
+
 // ---- the turn ------------------------------------------------------------------------------------------------------
 
 TEST_P(RingTest, WaitEndsAtItsDeadline) {

@@ -44,6 +44,8 @@ class UringWorld final : public RingWorld {
     return fd;
   }
 
+  std::string PathOf(int fd) override { return "/proc/self/fd/" + std::to_string(fd); }
+
   int Socket() override { return socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
 
   std::pair<int, uint16_t> Listen() override {
@@ -113,6 +115,7 @@ class SimWorld final : public RingWorld {
   std::pair<int, int> SocketPair() override { return ring_.SocketPair(); }
   std::pair<int, int> Pipe() override { return ring_.Pipe(); }
   int File(const std::string& content) override { return ring_.File(content); }
+  std::string PathOf(int fd) override { return testing::SimRing::PathOf(fd); }
   int Socket() override { return ring_.Socket(); }
   std::pair<int, uint16_t> Listen() override { return {ring_.Listen(80), 80}; }
   int PeerConnect(uint16_t port) override { return ring_.PeerConnect(port); }

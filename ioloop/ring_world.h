@@ -31,7 +31,8 @@ class RingWorld {
   virtual std::pair<int, int> SocketPair() = 0;  // ours, the peer's
   virtual std::pair<int, int> Pipe() = 0;        // to read, to write
   virtual int File(const std::string& content) = 0;
-  virtual int Socket() = 0;  // not connected; of the family of Listen
+  virtual std::string PathOf(int fd) = 0;  // to open it by again
+  virtual int Socket() = 0;                // not connected; of the family of Listen
   virtual std::pair<int, uint16_t> Listen() = 0;
   virtual int PeerConnect(uint16_t port) = 0;
 

@@ -108,6 +108,7 @@ absl::Status Uring::SetUp() {
   if (Has(UringOptions::kRegisteredRing) && io_uring_register_ring_fd(&ring_) < 0) {
     features_ &= ~UringOptions::kRegisteredRing;
   }
+  SetUpKernelThreads();
   reaped_.reserve(kReapMax);
   inferred_.reserve(options_.submissions_max);
   confirmed_.reserve(options_.submissions_max);
@@ -186,6 +187,12 @@ absl::Status Uring::SetUpWake() {
   if (!wake_fd_.valid()) return ErrnoToStatus(errno, "eventfd");
   ArmWake();
   return absl::OkStatus();
+}
+
+void Uring::SetUpKernelThreads() {
+  // Work on files, and that on what may never come. A kernel before 5.15 keeps its own limits.
+  unsigned limits[] = {options_.kernel_threads_max, options_.kernel_threads_max};
+  io_uring_register_iowq_max_workers(&ring_, limits);
 }
 
 Uring::~Uring() {
@@ -299,6 +306,33 @@ void Uring::Read(int fd, void* data, size_t size, int64_t offset, Completion* co
 void Uring::Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) {
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_write(sqe, fd, data, static_cast<unsigned>(size), static_cast<uint64_t>(offset));
+  Queue(sqe, completion);
+}
+
+void Uring::ReadV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_readv2(sqe, fd, parts, static_cast<unsigned>(count), static_cast<uint64_t>(offset), flags);
+  Queue(sqe, completion);
+}
+
+void Uring::WriteV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_writev2(sqe, fd, parts, static_cast<unsigned>(count), static_cast<uint64_t>(offset), flags);
+  Queue(sqe, completion);
+}
+
+void Uring::Fsync(int fd, bool data_only, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_fsync(sqe, fd, data_only ? IORING_FSYNC_DATASYNC : 0);
+  Queue(sqe, completion);
+}
+
+void Uring::OpenAt(int directory, const char* path, int flags, mode_t mode, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_openat(sqe, directory, path, flags, mode);
+  // Else the kernel would first try with O_NONBLOCK, and that is another question: a FIFO's reading end then opens
+  // without a writer, its writing end fails without a reader.
+  sqe->flags |= IOSQE_ASYNC;
   Queue(sqe, completion);
 }
 

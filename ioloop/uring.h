@@ -69,6 +69,9 @@ struct UringOptions {
   size_t buffer_size_bytes = 4096;
   unsigned buffers_initial = 64;
   unsigned buffers_max = 512;
+  // Operations that the kernel can only do by blocking a thread of its own (an open, a read of a disk) are done by so
+  // many such threads at most; the kernel's default, four for each processor, is soon used up by operations that stall.
+  unsigned kernel_threads_max = 512;
   // Features not to use even if the kernel has them: for tests, and to rule one out when hunting a kernel's bug.
   uint32_t features_masked = 0;
 };
@@ -92,6 +95,10 @@ class Uring final : public Ring {
   void SendAtOnce(int fd, const void* data, size_t size, Completion* completion) override;
   void Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) override;
   void Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) override;
+  void ReadV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) override;
+  void WriteV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) override;
+  void Fsync(int fd, bool data_only, Completion* completion) override;
+  void OpenAt(int directory, const char* path, int flags, mode_t mode, Completion* completion) override;
   void Splice(int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size, unsigned flags,
               Completion* completion) override;
   void PollAdd(int fd, uint32_t events, Completion* completion) override;
@@ -138,6 +145,7 @@ class Uring final : public Ring {
   absl::Status SetUpRing();
   absl::Status SetUpBuffers();
   absl::Status SetUpWake();
+  void SetUpKernelThreads();
   void ProbeOperations();
   bool Has(UringOptions::Feature feature) const { return (features_ & feature) != 0; }
 

@@ -20,6 +20,15 @@ size_t TotalBytes(const std::vector<iovec>& vectors) {
   return total;
 }
 
+// Copies `data` into `vectors`, which have room for it.
+void Scatter(std::string_view data, const std::vector<iovec>& vectors) {
+  for (const iovec& vector : vectors) {
+    const size_t size = std::min(data.size(), vector.iov_len);
+    if (size > 0) std::memcpy(vector.iov_base, data.data(), size);
+    data.remove_prefix(size);
+  }
+}
+
 // Copies `size` bytes of `vectors`, from `offset` on.
 std::string Slice(const std::vector<iovec>& vectors, size_t offset, size_t size) {
   std::string all;
@@ -186,6 +195,25 @@ void SimRing::Read(int fd, void* data, size_t size, int64_t offset, Completion* 
 
 void SimRing::Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) {
   Send(fd, data, size, 0, completion);
+  queued_.back().offset = offset;
+}
+
+void SimRing::ReadV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) {
+  Op& op = Queue(Kind::kRecv, fd, completion);
+  op.vectors.assign(parts, parts + count);
+  op.offset = offset;
+}
+
+void SimRing::WriteV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) {
+  Op& op = Queue(Kind::kSend, fd, completion);
+  op.vectors.assign(parts, parts + count);
+  op.offset = offset;
+}
+
+void SimRing::Fsync(int fd, bool data_only, Completion* completion) { Queue(Kind::kFsync, fd, completion); }
+
+void SimRing::OpenAt(int directory, const char* path, int flags, mode_t mode, Completion* completion) {
+  Queue(Kind::kOpen, directory, completion).path = path;
 }
 
 void SimRing::Splice(int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size, unsigned flags,
@@ -253,7 +281,7 @@ void SimRing::Submit() {
     op.file_out = FileOf(op.fd_out);
     if (const int error_number = TakeFailure(op.kind)) {
       Post(&op, -error_number);
-    } else if (op.file == nullptr || (op.fd_out >= 0 && op.file_out == nullptr)) {
+    } else if ((op.file == nullptr && op.kind != Kind::kOpen) || (op.fd_out >= 0 && op.file_out == nullptr)) {
       Post(&op, -EBADF);
     } else if (op.at_once || !CoinFlip()) {
       Step(&op);
@@ -302,6 +330,12 @@ bool SimRing::Step(Op* op) {
       if (op->argument != SHUT_WR) op->file->in->ended = true;
       Post(op, 0);
       return true;
+    case Kind::kOpen:
+      StepOpen(op);
+      return true;
+    case Kind::kFsync:
+      Post(op, op->file->is_file ? 0 : -EINVAL);
+      return true;
     case Kind::kClose:
     case Kind::kCancel:
       break;
@@ -333,28 +367,44 @@ bool SimRing::StepRecv(Op* op) {
     }
     size_t room = options_.buffer_size_bytes;
     uint32_t flags = op->multishot ? kMore : 0;
-    char* target;
+    std::vector<iovec> target = op->vectors;
     if (op->provided) {
       if (free_buffers_.empty()) {
         Post(op, -ENOBUFS);
         continue;
       }
       flags |= kBuffer | static_cast<uint32_t>(free_buffers_.front()) << kBufferShift;
-      target = BufferOf(flags);
+      target = {{BufferOf(flags), room}};
       free_buffers_.pop_front();
     } else {
-      target = static_cast<char*>(op->vectors[0].iov_base);
-      room = op->vectors[0].iov_len;
+      room = TotalBytes(target);
     }
     const size_t size = std::min(room, bytes.size() - offset);
-    std::memcpy(target, bytes.data() + offset, size);
+    Scatter(std::string_view(bytes).substr(offset, size), target);
     if (!op->file->is_file) bytes.erase(0, size);
     Post(op, static_cast<int32_t>(size), flags);
   }
   return progress;
 }
 
+bool SimRing::StepWrite(Op* op) {
+  const size_t offset = static_cast<size_t>(op->offset), size = TotalBytes(op->vectors);
+  std::string& bytes = op->file->content;
+  if (bytes.size() < offset + size) bytes.resize(offset + size);
+  bytes.replace(offset, size, Slice(op->vectors, 0, size));
+  Post(op, static_cast<int32_t>(size));
+  return true;
+}
+
+void SimRing::StepOpen(Op* op) {
+  for (const auto& [fd, file] : files_) {
+    if (op->path == PathOf(fd)) return Post(op, Install(file));
+  }
+  Post(op, -ENOENT);
+}
+
 bool SimRing::StepSend(Op* op) {
+  if (op->file->is_file) return StepWrite(op);
   Channel& out = *op->file->out;
   if (out.reset || out.ended || out.closed) {
     Post(op, out.reset ? -ECONNRESET : -EPIPE);

@@ -44,7 +44,7 @@ struct SimRingOptions {
 class SimRing final : public ioloop::Ring {
  public:
   using Completion = ioloop::Completion;
-  enum class Kind { kAccept, kRecv, kSend, kSplice, kPoll, kConnect, kShutdown, kClose, kCancel };
+  enum class Kind { kAccept, kRecv, kSend, kSplice, kPoll, kConnect, kShutdown, kOpen, kFsync, kClose, kCancel };
 
   static constexpr int kFirstFd = 1'000'000'000;
 
@@ -62,6 +62,8 @@ class SimRing final : public ioloop::Ring {
   // Two ends of a pipe: to read, to write.
   std::pair<int, int> Pipe();
   int File(std::string content);
+  // Under this OpenAt finds it.
+  static std::string PathOf(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
   int Listen(uint16_t port);
   // Connects to a listening socket; the peer's end. -1 when nobody listens there.
   int PeerConnect(uint16_t port);
@@ -100,6 +102,10 @@ class SimRing final : public ioloop::Ring {
   void SendAtOnce(int fd, const void* data, size_t size, Completion* completion) override;
   void Read(int fd, void* data, size_t size, int64_t offset, Completion* completion) override;
   void Write(int fd, const void* data, size_t size, int64_t offset, Completion* completion) override;
+  void ReadV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) override;
+  void WriteV(int fd, const iovec* parts, int count, int64_t offset, int flags, Completion* completion) override;
+  void Fsync(int fd, bool data_only, Completion* completion) override;
+  void OpenAt(int directory, const char* path, int flags, mode_t mode, Completion* completion) override;
   void Splice(int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, size_t size, unsigned flags,
               Completion* completion) override;
   void PollAdd(int fd, uint32_t events, Completion* completion) override;
@@ -152,6 +158,7 @@ class SimRing final : public ioloop::Ring {
     bool provided = false;  // into a provided buffer
     std::vector<iovec> vectors = {};
     int64_t offset = -1;
+    std::string path = {};                       // of an open
     int fd_out = -1;                             // of a splice
     uint32_t argument = 0;                       // a poll's events, a shutdown's direction, a connect's port
     FilePtr file = nullptr, file_out = nullptr;  // from the submission on
@@ -175,6 +182,8 @@ class SimRing final : public ioloop::Ring {
   bool StepAccept(Op* op);
   bool StepRecv(Op* op);
   bool StepSend(Op* op);
+  bool StepWrite(Op* op);
+  void StepOpen(Op* op);
   bool StepSplice(Op* op);
   bool StepPoll(Op* op);
   void StepConnect(Op* op);
