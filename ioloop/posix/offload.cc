@@ -73,7 +73,6 @@ Job* AwaitJob() {
     if (Job* const job = TakeFirst(); job != nullptr || !in_time) {
       --pool.idle;
       if (job == nullptr) --pool.helpers;
-      waiter.Satisfied();
       return job;
     }
     lock.unlock();
@@ -149,7 +148,6 @@ void OffloadCall(void (*function)(void* argument), void* argument) {
   if (!Post(&job)) return function(argument);
   green::ParkingLot::Waiter waiter(&job);
   while (!job.done.load(std::memory_order_acquire)) waiter.WaitUncancellable();
-  waiter.Satisfied();
   errno = job.error_number;
   h_errno = job.host_error_number;
 }
