@@ -80,7 +80,7 @@ bool ParkingLot::HasWaiters(const void* address) {
   return bucket->waiter_count.load(std::memory_order_seq_cst) != 0;
 }
 
-size_t ParkingLot::Wake(const void* address, size_t count_max) {
+size_t ParkingLot::Wake(const void* address, bool everybody) {
   Bucket* const bucket = BucketOf(address);
   if (SignalScope::active()) {
     // The lock's holder may be what the handler interrupted. A wake too many is allowed: everybody in the bucket.
@@ -90,10 +90,10 @@ size_t ParkingLot::Wake(const void* address, size_t count_max) {
   }
   BucketLock lock(bucket);
   size_t count = 0;
-  for (Waiter* waiter = bucket->first; waiter != nullptr && count < count_max;) {
+  for (Waiter* waiter = bucket->first; waiter != nullptr && (everybody || count == 0);) {
     Waiter* const next = waiter->next_;
     if (waiter->address_ == address) {
-      waiter->Deliver();
+      waiter->Deliver(everybody ? Waiter::kWokenWithAll : Waiter::kWoken);
       ++count;
     }
     waiter = next;
@@ -102,7 +102,7 @@ size_t ParkingLot::Wake(const void* address, size_t count_max) {
 }
 
 void ParkingLot::RouseEverybody(Bucket* bucket) {
-  while (bucket->first != nullptr) bucket->first->Deliver();
+  while (bucket->first != nullptr) bucket->first->Deliver(Waiter::kWokenWithAll);
 }
 
 void ParkingLot::ForgetAllAfterFork() {
@@ -130,7 +130,7 @@ ParkingLot::Waiter::~Waiter() {
     }
   }
   // It came after the last Wait, or Wait was never called: it may be the only one there is for the next in line.
-  WakeOne(address_);
+  if (state_.load(std::memory_order_relaxed) == kWoken) WakeOne(address_);
 }
 
 void ParkingLot::Waiter::JoinAtEnd() {
@@ -157,9 +157,9 @@ void ParkingLot::Waiter::Leave() {
   bucket_->waiter_count.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void ParkingLot::Waiter::Deliver() {
+void ParkingLot::Waiter::Deliver(uint32_t state) {
   Leave();
-  state_.store(kWoken, std::memory_order_release);
+  state_.store(state, std::memory_order_release);
   if (thread_ == nullptr) {
     syscall(SYS_futex, &state_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
   } else if (Scheduler::Current() == thread_->scheduler() && !SignalScope::active()) {

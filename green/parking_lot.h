@@ -13,7 +13,7 @@
 // again, as above. Wait puts the waiter back in line, in front, before it returns: the next look misses nothing either,
 // and who comes too late for one wake is the first to have the next.
 //
-// A wake that reaches a waiter when it no longer waits goes to the next in line when the waiter leaves.
+// A WakeOne that reaches a waiter when it no longer waits goes to the next in line when the waiter leaves.
 //
 // Waiters are on their stacks; nothing is allocated. Lines are found by a hash of the address: strangers may share a
 // bucket's lock, never a wake. An address that nobody waits for costs a wake one load.
@@ -49,8 +49,8 @@ class ParkingLot {
   };
 
   // Wakes the first in line for `address`, or everybody. Returns how many. Thread-safe. Never parks.
-  static size_t WakeOne(const void* address) { return HasWaiters(address) ? Wake(address, 1) : 0; }
-  static size_t WakeAll(const void* address) { return HasWaiters(address) ? Wake(address, SIZE_MAX) : 0; }
+  static size_t WakeOne(const void* address) { return HasWaiters(address) ? Wake(address, /*everybody=*/false) : 0; }
+  static size_t WakeAll(const void* address) { return HasWaiters(address) ? Wake(address, /*everybody=*/true) : 0; }
 
   // In the child after fork: those who waited are not there, and no lock of the lot is held.
   static void ForgetAllAfterFork();
@@ -70,7 +70,7 @@ class ParkingLot {
   static Bucket* BucketOf(const void* address);
   // Whether somebody waits in the bucket; ordered after the caller's change of state.
   static bool HasWaiters(const void* address);
-  static size_t Wake(const void* address, size_t count_max);
+  static size_t Wake(const void* address, bool everybody);
   static void RouseEverybody(Bucket* bucket);
 
   static Bucket buckets_[kBuckets];
@@ -97,13 +97,14 @@ class ParkingLot::Waiter {
   ParkResult WaitUncancellable(int64_t deadline_ns = kNeverNs);
 
   // Whether a wake has come since the last Wait: for those who wait for something else beside the address.
-  bool woken() const { return state_.load(std::memory_order_acquire) == kWoken; }
+  bool woken() const { return state_.load(std::memory_order_acquire) != kWaiting; }
 
  private:
   friend class ParkingLot;
 
   static constexpr uint32_t kWaiting = 0;
-  static constexpr uint32_t kWoken = 1;
+  static constexpr uint32_t kWoken = 1;         // alone: another may need the wake if this one does not
+  static constexpr uint32_t kWokenWithAll = 2;  // as everybody was who was in line
 
   ParkResult WaitInternal(int64_t deadline_ns, bool cancellable);
   ParkResult Block(int64_t deadline_ns, bool cancellable);
@@ -112,7 +113,7 @@ class ParkingLot::Waiter {
   void JoinAtEnd();
   void JoinInFront();
   void Leave();
-  void Deliver();
+  void Deliver(uint32_t state);
 
   const void* const address_;
   Bucket* const bucket_;

@@ -127,6 +127,18 @@ TEST_F(ParkingLotTest, AWakeThatComesAfterTheWaitGoesToTheNextInLine) {
   EXPECT_TRUE(second_woken);
 }
 
+TEST_F(ParkingLotTest, AWakeOfAllIsNotForThoseWhoComeLater) {
+  Run({[&] {
+         ParkingLot::Waiter waiter(&lock_);
+         EXPECT_EQ(ParkingLot::WakeAll(&lock_), 1u);
+         scheduler_.Yield();  // the other one joins, and this one leaves
+       },
+       [&] {
+         ParkingLot::Waiter waiter(&lock_);
+         EXPECT_EQ(waiter.Wait(clock_.NowNs() + 5 * kMs), ParkResult::kTimedOut);
+       }});
+}
+
 TEST_F(ParkingLotTest, TheDeadlineEndsAWaitAndLeavesNothingBehind) {
   Run({[&] {
     const int64_t deadline_ns = clock_.NowNs() + 7 * kMs;

@@ -81,7 +81,7 @@ GREENRING_UNINSTRUMENTED void* FindReal(const char* name, void* sanitizers) {
   }                                                                                            \
   }                                                                                            \
   namespace real {                                                                             \
-  constinit std::atomic<result(*) parameters> name{&Find_##name};                              \
+  constinit RealFunction<result(*) parameters> name{&Find_##name};                             \
   }
 #define TWIN(result, name, parameters, arguments, of)
 #define ALWAYS(result, name, parameters, arguments) PARKS(result, name, parameters, arguments)

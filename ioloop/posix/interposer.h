@@ -62,9 +62,19 @@ inline ioloop::EventLoop* ParkingLoop() {
 void LeaveAlone(const void* begin, size_t size);
 bool IsLeftAlone(const void* object);
 
+// A function of the C library, found at its first call. Called like one, by any thread.
+template <typename Pointer>
+class RealFunction;
+template <typename Result, typename... Parameters>
+class RealFunction<Result (*)(Parameters...)> : public std::atomic<Result (*)(Parameters...)> {
+ public:
+  using std::atomic<Result (*)(Parameters...)>::atomic;
+  Result operator()(Parameters... arguments) const { return this->load(std::memory_order_relaxed)(arguments...); }
+};
+
 // The C library's functions.
 namespace real {
-#define PARKS(result, name, parameters, arguments) extern constinit std::atomic<result(*) parameters> name;
+#define PARKS(result, name, parameters, arguments) extern constinit RealFunction<result(*) parameters> name;
 #define TWIN(result, name, parameters, arguments, of) PARKS(result, name, parameters, arguments)
 #define ALWAYS(result, name, parameters, arguments) PARKS(result, name, parameters, arguments)
 #include "ioloop/posix/calls.inc"
