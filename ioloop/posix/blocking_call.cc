@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/unique_fd.h"
 #include "ioloop/posix/interposer.h"
 
 namespace greenring::posix {
@@ -16,9 +18,6 @@ constinit std::atomic<uint32_t> handlers_run{0};
 constinit std::atomic<uint32_t> interrupting_handlers_run{0};
 constinit std::atomic<green::Scheduler*> interruptible{nullptr};
 
-// What stands in the parking lot for a descriptor. No object is at such an address.
-const void* AddressOf(int fd) { return reinterpret_cast<const void*>(static_cast<uintptr_t>(fd) + 1); }
-
 int64_t ToNs(const timespec& time) {
   if (time.tv_sec >= kNeverNs / kNanosecondsPerSecond - 1) return kNeverNs;
   return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
@@ -27,6 +26,20 @@ int64_t ToNs(const timespec& time) {
 int64_t AfterNs(int64_t duration_ns) {
   const int64_t now_ns = Clock::Monotonic()->NowNs();
   return duration_ns >= kNeverNs - now_ns ? kNeverNs : now_ns + duration_ns;
+}
+
+// Adds asked[index] to an epoll descriptor that the ones before it have been added to: a descriptor is there once, with
+// everything that is asked of it.
+bool AddTo(int epoll_fd, const pollfd* asked, size_t index) {
+  const int fd = asked[index].fd;
+  epoll_event event{};
+  event.events = static_cast<uint16_t>(asked[index].events);
+  if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) return true;
+  if (errno != EEXIST) return false;
+  for (size_t i = 0; i < index; ++i) {
+    if (asked[i].fd == fd) event.events |= static_cast<uint16_t>(asked[i].events);
+  }
+  return epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0;
 }
 
 }  // namespace
@@ -39,7 +52,10 @@ BlockingCall::BlockingCall(int fd, int64_t deadline_ns, Restart restart)
       interruptions_(restart == Restart::kNever ? &handlers_run : &interrupting_handlers_run),
       interruptions_seen_(interruptions_->load(std::memory_order_acquire)) {
   GREENRING_CHECK(loop_ != nullptr);
-  if (fd >= 0) closed_.emplace(AddressOf(fd));
+  if (fd < 0) return;
+  closed_.emplace(ParkingAddressOf(fd));
+  // A close wakes everybody who waits; who comes later waits on another file, and must not inherit the wake.
+  closed_->Satisfied();
 }
 
 int32_t BlockingCall::Ended() {
@@ -51,7 +67,27 @@ int32_t BlockingCall::Ended() {
 int32_t BlockingCall::AwaitEvents(uint32_t events) {
   ioloop::Operation operation(loop_);
   ring()->PollAdd(fd_, events, &operation);
-  return Await(&operation);
+  const int32_t ready = Await(&operation);
+  if (ready < 0 || (static_cast<uint32_t>(ready) & (events | POLLERR | POLLHUP | POLLNVAL))) return ready;
+  // io_uring also reports POLLRDHUP, always. While the peer has shut down its side and reads on, the next poll would
+  // end as soon as this one.
+  const pollfd asked = {fd_, static_cast<short>(events), 0};
+  return AwaitExactly(&asked, 1);
+}
+
+int32_t BlockingCall::AwaitExactly(const pollfd* asked, size_t count, ioloop::WaitGuard* guard) {
+  const UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
+  for (size_t i = 0; i < count; ++i) {
+    if (asked[i].fd < 0 || AddTo(epoll.get(), asked, i)) continue;
+    // No descriptor or memory left, or this one is gone, or of the kind that is always ready.
+    return BackOff(kNanosecondsPerMillisecond / 10, 16 * kNanosecondsPerMillisecond);
+  }
+  ioloop::Operation operation(loop_);
+  ring()->PollAdd(epoll.get(), POLLIN, &operation);
+  const int32_t result = operation.Wait(deadline_ns_, guard != nullptr ? guard : this);
+  if (result < 0) return result;
+  epoll_event event{};
+  return real::epoll_pwait(epoll.get(), &event, 1, 0, nullptr) == 1 ? static_cast<int32_t>(event.events) : 0;
 }
 
 int32_t BlockingCall::Await(ioloop::Operation* operation) { return operation->Wait(deadline_ns_, this); }
@@ -87,6 +123,10 @@ int64_t ReturnOrFail(int64_t result) {
   return -1;
 }
 
+bool IsValidDuration(const timespec& duration) {
+  return duration.tv_sec >= 0 && duration.tv_nsec >= 0 && duration.tv_nsec < kNanosecondsPerSecond;
+}
+
 int64_t DeadlineAfterMs(int timeout_ms) {
   return timeout_ms < 0 ? kNeverNs : AfterNs(timeout_ms * kNanosecondsPerMillisecond);
 }
@@ -105,8 +145,11 @@ int64_t DeadlineAt(clockid_t clock, const timespec* instant) {
 
 bool IsNonBlocking(int fd) { return (real::fcntl(fd, F_GETFL, nullptr) & O_NONBLOCK) != 0; }
 
+// No object is at such an address.
+const void* ParkingAddressOf(int fd) { return reinterpret_cast<const void*>(static_cast<uintptr_t>(fd) + 1); }
+
 void WakeParkedOn(int fd) {
-  if (fd >= 0) green::ParkingLot::WakeAll(AddressOf(fd));
+  if (fd >= 0) green::ParkingLot::WakeAll(ParkingAddressOf(fd));
 }
 
 void InterruptMainThread(Restart restart) {

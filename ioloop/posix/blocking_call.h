@@ -20,7 +20,10 @@
 // the try and the wait is not missed.
 #pragma once
 
+#include <poll.h>
+
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -51,6 +54,11 @@ class BlockingCall final : private ioloop::WaitGuard {
   // One poll(2) event on the descriptor: the mask of what is ready. Parks.
   int32_t AwaitEvents(uint32_t events);
 
+  // One event on any of several descriptors, by way of an epoll descriptor of its own, which sees nothing that was not
+  // asked for: a mask of one that is ready, or 0, and the caller looks itself. Several system calls. `guard`: what else
+  // ends the wait; nullptr: this call. Parks.
+  int32_t AwaitExactly(const pollfd* asked, size_t count, ioloop::WaitGuard* guard = nullptr);
+
   // An operation that the caller has queued on the ring: its result. It is over when this returns. Parks.
   int32_t Await(ioloop::Operation* operation);
 
@@ -77,6 +85,9 @@ class BlockingCall final : private ioloop::WaitGuard {
 // Sets errno and returns -1, for a negative errno; `result` itself else.
 int64_t ReturnOrFail(int64_t result);
 
+// Whether the kernel takes it for a duration: not negative, nanoseconds of less than a second.
+bool IsValidDuration(const timespec& duration);
+
 // The instant of the monotonic clock that a caller's time means. Saturates.
 int64_t DeadlineAfterMs(int timeout_ms);                       // poll's: negative is never
 int64_t DeadlineAfter(const timespec* duration);               // nullptr is never
@@ -84,6 +95,9 @@ int64_t DeadlineAt(clockid_t clock, const timespec* instant);  // nullptr is nev
 
 // Whether read and its like are to return at once, by the descriptor's flags. One system call.
 bool IsNonBlocking(int fd);
+
+// What stands in the parking lot for a descriptor: its close wakes whoever waits for this address. Never parks.
+const void* ParkingAddressOf(int fd);
 
 // Wakes the green threads that are parked on `fd`: it is about to be closed. Thread-safe. Never parks.
 void WakeParkedOn(int fd);

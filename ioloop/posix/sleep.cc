@@ -10,10 +10,6 @@
 namespace greenring::posix::parking {
 namespace {
 
-bool IsValid(const timespec& time) {
-  return time.tv_sec >= 0 && time.tv_nsec >= 0 && time.tv_nsec < kNanosecondsPerSecond;
-}
-
 // The clocks that advance whether or not this process runs. (For a sleep on its CPU time, or with an alarm that wakes
 // the machine, there is only the system's.)
 bool IsClockOfTheWorld(clockid_t clock) {
@@ -55,8 +51,8 @@ int32_t SleepUntilInstant(clockid_t clock, const timespec& instant) {
 unsigned sleep(unsigned seconds) {
   const timespec duration = {static_cast<time_t>(seconds), 0};
   timespec remaining = {};
-  if (ReturnOrFail(SleepFor(duration, &remaining)) == 0) return 0;
-  return static_cast<unsigned>(remaining.tv_sec + (remaining.tv_nsec > 0 ? 1 : 0));
+  SleepFor(duration, &remaining);
+  return static_cast<unsigned>(remaining.tv_sec);  // whole seconds, as glibc
 }
 
 int usleep(useconds_t microseconds) {
@@ -65,13 +61,13 @@ int usleep(useconds_t microseconds) {
 }
 
 int nanosleep(const timespec* duration, timespec* remaining) {
-  return static_cast<int>(ReturnOrFail(IsValid(*duration) ? SleepFor(*duration, remaining) : -EINVAL));
+  return static_cast<int>(ReturnOrFail(IsValidDuration(*duration) ? SleepFor(*duration, remaining) : -EINVAL));
 }
 
 // Returns the error's number instead of setting errno.
 int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* remaining) {
   if (!IsClockOfTheWorld(clock)) return real::clock_nanosleep.load()(clock, flags, time, remaining);
-  if (!IsValid(*time)) return EINVAL;
+  if (!IsValidDuration(*time)) return EINVAL;
   return -(flags & TIMER_ABSTIME ? SleepUntilInstant(clock, *time) : SleepFor(*time, remaining));
 }
 

@@ -32,16 +32,22 @@ inline bool IsUnfinishedReceive(ssize_t received, size_t size, int flags) {
 // `sent`: likewise. Never parks.
 inline bool IsUnfinishedSend(ssize_t sent, size_t size, int flags) {
   if (flags & MSG_DONTWAIT) return false;
-  return sent < 0 ? errno == EAGAIN : static_cast<size_t>(sent) < size;
+  if (sent < 0) return errno == EAGAIN || (errno == EINPROGRESS && (flags & MSG_FASTOPEN));
+  return static_cast<size_t>(sent) < size;
 }
 
 // The sum of the parts' sizes. Never parks.
-size_t TotalSize(const iovec* parts, size_t count);
+inline size_t TotalSize(const iovec* parts, size_t count) {
+  size_t total = 0;
+  for (size_t i = 0; i < count; ++i) total += parts[i].iov_len;
+  return total;
+}
 
-// The first try's parameters, and its result. `message` is filled in as by recvmsg. Parks.
-ssize_t FinishReceive(int fd, msghdr* message, int flags, ssize_t received);
+// The first try's parameters, and its result with its errno. For a message: `asked` as it was before the first try, and
+// `message` as that left it. Parks.
+ssize_t FinishReceive(int fd, const msghdr& asked, msghdr* message, int flags, ssize_t received);
 ssize_t FinishReceive(int fd, void* data, size_t size, int flags, ssize_t received);
-ssize_t FinishSend(int fd, const msghdr* message, int flags, ssize_t sent);
+ssize_t FinishSend(int fd, const msghdr& message, int flags, ssize_t sent);
 ssize_t FinishSend(int fd, const void* data, size_t size, int flags, ssize_t sent);
 
 }  // namespace greenring::posix
