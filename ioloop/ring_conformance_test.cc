@@ -638,6 +638,20 @@ TEST_P(RingTest, WakeBeforeTheWaitIsNotLost) {
   EXPECT_EQ(ring()->Reap(), 0u);
 }
 
+TEST_P(RingTest, AMereSubmissionLeavesTheWakeToTheWait) {
+  auto [ours, peers] = world_->SocketPair();
+  RecordingCompletion received;
+  char data[16];
+  ring()->Recv(ours, data, sizeof(data), 0, &received);
+  ring()->Wake();
+  ring()->SubmitAndWait(0, 0);
+  ring()->SubmitAndWait(1, kNeverNs);
+  EXPECT_EQ(ring()->Reap(), 0u);
+  ring()->Cancel(&received);
+  RunUntilOver(received);
+  CloseAll({ours}, {peers});
+}
+
 TEST_P(RingTest, WakeFromAnotherThreadEndsTheWait) {
   std::thread waker([this] { ring()->Wake(); });
   ring()->SubmitAndWait(1, kNeverNs);

@@ -464,7 +464,8 @@ void Uring::Turn(unsigned wait_count, int64_t patience_ns, int64_t deadline_ns) 
     inferred_overdue_ = !inferred_.empty();
   }
   // What a waker wrote before its Wake is visible from here on; a Wake after here keeps the next wait from sleeping.
-  if (sleep_.load(std::memory_order_relaxed) != Sleep::kAwake) sleep_.exchange(Sleep::kAwake);
+  // (A mere submission, in the middle of a turn, leaves that to the wait at its end.)
+  if (wait_count > 0 && sleep_.load(std::memory_order_relaxed) != Sleep::kAwake) sleep_.exchange(Sleep::kAwake);
 }
 
 void Uring::Collect(size_t limit) {

@@ -474,7 +474,7 @@ void SimRing::SubmitAndWait(unsigned wait_count, int64_t deadline_ns) {
       wake_condition_.wait(lock, [this] { return woken_; });
     }
   }
-  woken_ = false;
+  if (wait_count > 0) woken_ = false;
 }
 
 size_t SimRing::Reap() {

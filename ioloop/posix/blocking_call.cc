@@ -149,7 +149,10 @@ bool IsNonBlocking(int fd) { return (real::fcntl(fd, F_GETFL, nullptr) & O_NONBL
 const void* ParkingAddressOf(int fd) { return reinterpret_cast<const void*>(static_cast<uintptr_t>(fd) + 1); }
 
 void WakeParkedOn(int fd) {
-  if (fd >= 0) green::ParkingLot::WakeAll(ParkingAddressOf(fd));
+  if (fd < 0 || green::ParkingLot::WakeAll(ParkingAddressOf(fd)) == 0) return;
+  if (ioloop::EventLoop* const loop = ParkingLoop(); loop != nullptr) {
+    loop->ring()->SubmitAndWait(0, 0);
+  }
 }
 
 void InterruptMainThread(Restart restart) {

@@ -99,7 +99,9 @@ bool IsNonBlocking(int fd);
 // What stands in the parking lot for a descriptor: its close wakes whoever waits for this address. Never parks.
 const void* ParkingAddressOf(int fd);
 
-// Wakes the green threads that are parked on `fd`: it is about to be closed. Thread-safe. Never parks.
+// Wakes the green threads that are parked on `fd`: it is about to be closed, or to become another file. What the
+// caller's loop has queued for it is submitted before: an operation's descriptor is looked up then. Thread-safe. Never
+// parks.
 void WakeParkedOn(int fd);
 
 // A signal handler has run: calls of the main green thread that it interrupts end with EINTR. Async-signal-safe.
