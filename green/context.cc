@@ -1,6 +1,7 @@
 #include "green/context.h"
 
 #include <pthread.h>
+#include <threads.h>
 #include <ucontext.h>
 
 #include "base/check.h"
@@ -43,7 +44,8 @@ void Context::TellAsanOfLeave([[maybe_unused]] Context* to) {
   if (stack_base_ == nullptr) {  // an OS thread's own stack
     pthread_attr_t attributes;
     void* base;
-    GREENRING_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0);
+    // C11's name for the OS thread's own pthread_self: POSIX's may be ours, and answer for the green thread `to`.
+    GREENRING_CHECK(pthread_getattr_np(thrd_current(), &attributes) == 0);
     pthread_attr_getstack(&attributes, &base, &stack_size_bytes_);
     stack_base_ = base;
     pthread_attr_destroy(&attributes);

@@ -58,6 +58,11 @@ class GreenThread : public ListLink {
   // It passes for the OS thread it runs on, see SpawnOptions.
   bool is_os_thread() const { return is_os_thread_; }
 
+  // Its pthread_t (ioloop/posix/threads.h): its address with bit 0 set, which no OS thread's has, unless whoever
+  // spawned it gave it another.
+  uintptr_t handle() const { return handle_; }
+  void set_handle(uintptr_t handle) { handle_ = handle; }
+
   // The SwitchHook's own pointer.
   void* host_data() const { return host_data_; }
   void set_host_data(void* data) { host_data_ = data; }
@@ -92,6 +97,7 @@ class GreenThread : public ListLink {
   bool is_os_thread_ = false;
   ParkResult park_result_ = ParkResult::kUnparked;
   uint64_t id_ = 0;
+  uintptr_t handle_ = 0;
   const char* name_ = "";
   void* host_data_ = nullptr;
   KeyValues* key_values_ = nullptr;  // pthread keys, see thread_keys.h

@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 #include <errno.h>
+#include <threads.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -70,6 +71,7 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
                           &Scheduler::ThreadMain, thread);
   }
   thread->id_ = ++stats_.spawned;
+  thread->handle_ = reinterpret_cast<uintptr_t>(thread) | 1;
   thread->name_ = options.name;
   thread->host_data_ = nullptr;
   thread->permit_ = false;
@@ -156,6 +158,7 @@ void Scheduler::RunReady() {
 void Scheduler::Run(Poller* poller) {
   GREENRING_CHECK(current_scheduler_ == nullptr);
   current_scheduler_ = this;
+  runs_on_.store(thrd_current(), std::memory_order_relaxed);  // pthread_self may be a green thread's
   poller_.store(poller, std::memory_order_seq_cst);
   stop_ = false;
   while (!stop_) {

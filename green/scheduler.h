@@ -20,6 +20,8 @@
 // SwitchHook saves. Not saved: the signal mask, floating-point control words (ucontext), other thread_local data.
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -175,6 +177,9 @@ class Scheduler {
   // The green thread that passes for the OS thread; nullptr if there is none. Thread-safe and async-signal-safe.
   GreenThread* os_thread() const { return os_thread_.load(std::memory_order_acquire); }
 
+  // The OS thread that called Run last; 0: none yet. Thread-safe.
+  pthread_t runs_on() const { return runs_on_.load(std::memory_order_relaxed); }
+
   Engine engine() const { return options_.engine; }
   Clock* clock() const { return options_.clock; }
   StackSlab* slab() { return &slab_; }
@@ -219,6 +224,7 @@ class Scheduler {
   std::atomic<GreenThread*> remote_head_{nullptr};
   std::atomic<Poller*> poller_{nullptr};
   std::atomic<GreenThread*> os_thread_{nullptr};
+  std::atomic<pthread_t> runs_on_{0};
 };
 
 inline GreenThread* GreenThread::Current() {
