@@ -23,6 +23,7 @@ constinit size_t left_alone_size = 0;
 void OnForkInChild() {
   if (greenring_intercepting_loop != nullptr) greenring_intercepting_loop->ring()->AbandonAfterFork();
   greenring_intercepting_loop = nullptr;
+  SetInterruptible(nullptr);
   green::ParkingLot::ForgetAllAfterFork();
   ForgetOsThreadIdAfterFork();
 }

@@ -1,6 +1,52 @@
+// Threads of two kinds under one set of names: what pthread_create makes here, and whose handle pthread_self gives.
+//
+//   StartCapture capture;
+//   ... have a runtime start a thread ...                     // an OS thread, as ever
+//   SetGreenStarts(capture.start_routine());                  // from here on the runtime's threads are green
+//
+// Handles. A green thread's pthread_t has bit 0 set, which no OS thread's has; so every function that takes one knows
+// what it is given without looking it up. The green thread that passes for the OS thread (green::SpawnOptions) has the
+// OS thread's. Of an ended green thread most functions say ESRCH until its place is taken by another one.
+//
+// Started threads. pthread_create with the start routine of SetGreenStarts, on an OS thread whose loop is intercepted,
+// makes a green thread there. It can be joined by both kinds of thread, be detached, and end by pthread_exit, whose
+// unwinding is the C library's: destructors run, catch (...) has to rethrow, C's pthread_cleanup_push handlers run
+// where C is compiled with -fexceptions. The stack size and everything else of its attributes but the detach state is
+// ignored: it has a green thread's stack.
+//
+// Other green threads (those of Scheduler::Spawn) cannot be joined or detached (EINVAL), and pthread_exit parks them
+// for good: they are places of a pool, whose owner counts on them. pthread_cancel of a green thread is ENOTSUP: there
+// are no cancellation points. pthread_setname_np of one is checked and forgotten. Signals, processor affinity, clocks
+// and priorities of a green thread are those of the OS thread that it runs on.
+//
+// In the child of fork the caller keeps its handle; other green threads are not there, whatever their state says.
 #pragma once
+
 namespace greenring::posix {
-inline void CaptureStart() {}
-inline void* (*CapturedStart())(void*) { return nullptr; }
-inline void SetGreenStarts(void* (*)(void*)) {}
-}
+
+using StartRoutine = void* (*)(void*);
+
+// Which start routine means a green thread; nullptr: none (so it is at first). Thread-safe. Never parks.
+void SetGreenStarts(StartRoutine start_routine);
+
+// Notes what pthread_create is called with on this OS thread, for the object's life; one at a time on a thread.
+class StartCapture {
+ public:
+  StartCapture();
+  ~StartCapture();
+  StartCapture(const StartCapture&) = delete;
+  StartCapture& operator=(const StartCapture&) = delete;
+
+  // Of the last thread created; nullptr: none was.
+  StartRoutine start_routine() const { return start_routine_; }
+
+  // pthread_create's side.
+  static void Note(StartRoutine start_routine);
+
+ private:
+  static thread_local StartCapture* current_;
+
+  StartRoutine start_routine_ = nullptr;
+};
+
+}  // namespace greenring::posix
