@@ -92,11 +92,13 @@ class Log:
 class Server:
     """One server process. `listeners` holds (host, port) or a path, in the order of the --http flags.
 
-    `usual` are patterns of lines that may stand on stderr as often as they like.
+    `usual` are patterns of lines that may stand on stderr as often as they like. `prefix` is a program that becomes the
+    server (by exec), with its arguments.
     """
 
-    def __init__(self, app, *flags, engine="ucontext", http=("127.0.0.1:0",), chdir=APPS, env=None, usual=()):
-        self.command = [server_binary(), f"--app={app}", f"--engine={engine}", f"--chdir={chdir}"]
+    def __init__(self, app, *flags, engine="ucontext", http=("127.0.0.1:0",), chdir=APPS, env=None, usual=(),
+                 prefix=()):
+        self.command = [*prefix, server_binary(), f"--app={app}", f"--engine={engine}", f"--chdir={chdir}"]
         self.command += [f"--http={address}" for address in http]
         self.command += flags
         self.listeners = []
@@ -189,6 +191,17 @@ class Server:
 
     def fd_count(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def os_threads(self):
+        """The names of the process's threads, the kernel's own workers for io_uring (iou-wrk, iou-sqp) left out."""
+        names = []
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            try:
+                with open(f"/proc/{self.pid}/task/{task}/comm") as comm:
+                    names.append(comm.read().strip())
+            except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                pass
+        return [name for name in names if not name.startswith("iou-")]
 
     def _status_bytes(self, key):
         with open(f"/proc/{self.pid}/status") as status:

@@ -1,0 +1,213 @@
+"""Blocking calls of the C library on green threads: each parks the request that makes it, and nobody else."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from case import on_each_engine
+from components import SlowDns, SlowPage
+from components.dns import ADDRESS as DNS_ADDRESS
+from overlap import OverlapCase
+
+_NAME_HELPERS_MAX = 20  # names are resolved on helper threads: glibc waits inside, where nothing can park
+
+_page, _secure_page = SlowPage(), SlowPage(tls=True)
+
+
+def setUpModule():
+    _page.start()
+    _secure_page.start()
+
+
+def tearDownModule():
+    _page.stop()
+    _secure_page.stop()
+
+
+class WaitingCase(OverlapCase):
+    app = "waiting_app"
+    flags = ("--async_cores=64",)
+
+    @classmethod
+    def environment(cls):
+        return {"SSL_AUTHORITY": _secure_page.authority}
+
+    def setUp(self):
+        super().setUp()
+        self.directory = tempfile.mkdtemp(prefix="greenring-e2e-")
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def make_fifos(self, count):
+        paths = [os.path.join(self.directory, f"fifo-{number}") for number in range(count)]
+        for path in paths:
+            os.mkfifo(path)
+        return paths
+
+
+@on_each_engine
+class Time(WaitingCase):
+    def test_time_sleep(self):
+        self.assertEqual(self.assert_overlap(["/sleep?0.5"] * 50, 0.5), [b"slept"] * 50)
+
+    def test_usleep_of_the_c_library(self):
+        self.assertEqual(self.assert_overlap_json(["/c-usleep?0.5"] * 10, 0.5), [0] * 10)
+
+    def test_poll_of_the_c_library(self):
+        self.assertEqual(self.assert_overlap_json(["/c-poll?0.5"] * 10, 0.5), [0] * 10)
+
+    def test_shorter_waits_end_first(self):
+        slow, quick = self.send_all(["/sleep?0.6", "/sleep?0.1"])
+        self.assertEqual(quick.read_response().body, b"slept")
+        self.assertFalse(slow.has_buffered_bytes())
+        self.assertEqual(slow.read_response().body, b"slept")
+
+    def test_a_client_that_leaves_does_not_end_the_wait_of_others(self):
+        leaving, staying = self.send_all(["/sleep?0.3", "/sleep?0.3"])
+        leaving.close(reset=True)
+        self.assertEqual(staying.read_response().body, b"slept")
+        self.assert_alive()
+
+
+@on_each_engine
+class Descriptors(WaitingCase):
+    def test_select_poll_and_epoll_time_out(self):
+        targets = [f"/readable-in-time/{way}?0.5" for way in ("select", "poll", "epoll")] * 10
+        self.assertEqual(self.assert_overlap_json(targets, 0.5), [False] * 30)
+
+    def test_select_poll_and_epoll_see_what_comes(self):
+        fifos = self.make_fifos(3)
+        waiting = self.send_all([f"/readable/{way}?{path}" for way, path in zip(("select", "poll", "epoll"), fifos)])
+        self.assert_still_parked(waiting)
+        for path in fifos:
+            with open(path, "wb", buffering=0) as fifo:
+                fifo.write(b"something")
+                self.assertEqual(waiting.pop(0).read_response().body, b"something")
+
+    def test_a_fifo_stalls_in_open_and_in_read(self):
+        fifos = self.make_fifos(10)
+        waiting = self.send_all([f"/fifo?{path}" for path in fifos])
+        self.assert_still_parked(waiting)
+        writers = [open(path, "wb", buffering=0) for path in fifos]
+        self.assert_still_parked(waiting)
+        for number, writer in enumerate(writers):
+            with writer:
+                writer.write(b"to %d" % number)
+        self.assertEqual(self.read_all(waiting), [b"to %d" % number for number in range(10)])
+
+    def test_one_request_accepts_what_another_one_connects_and_sends(self):
+        accepting, sending = self.connect(), self.connect()
+        accepting.send_request("GET", "/accept")
+        accepting.read_head()
+        port = int(accepting.read_chunk())
+        self.assert_still_parked([accepting])
+        sending.send_request("GET", f"/connect?{port}")
+        self.assertEqual([accepting.read_chunk(), accepting.read_chunk()], [b"10000000", b""])
+        self.assertEqual(sending.read_response().body, b"sent")
+
+    def test_a_socket_s_timeout_ends_a_read(self):
+        self.assertEqual(self.assert_overlap(["/read-timeout?0.5"] * 20, 0.5), [b"timed out"] * 20)
+
+
+class Files(WaitingCase):
+    def test_files_are_written_forced_to_disk_and_read_back(self):
+        for connection in self.send_all(["/files?4"] * 8):
+            self.assertEqual(json.loads(connection.read_response().body), [True, True])
+            connection.close()
+
+    def test_file_locks_held_by_another_process_park(self):
+        for kind, lock in (("flock", fcntl.flock), ("lockf", fcntl.lockf)):
+            with self.subTest(kind), open(os.path.join(self.directory, kind), "w+") as file:
+                file.write("0")
+                file.flush()
+                lock(file, fcntl.LOCK_EX)
+                waiting = self.send_all([f"/file-lock/{kind}?{file.name}"])
+                self.assert_still_parked(waiting)
+                lock(file, fcntl.LOCK_UN)
+                self.assertEqual(self.read_all(waiting), [b"1"])
+
+    def test_a_file_lock_keeps_requests_out_while_one_holds_it_and_waits(self):
+        path = os.path.join(self.directory, "counter")
+        with open(path, "w") as file:
+            file.write("0")
+        bodies = self.read_all(self.send_all([f"/file-lock/flock?{path}"] * 10))
+        self.assertEqual(sorted(map(int, bodies)), list(range(1, 11)))
+
+
+class Processes(WaitingCase):
+    def test_subprocess_run(self):
+        self.assertEqual(self.assert_overlap_json(["/process-run?0.5"] * 10, 0.5), [0] * 10)
+
+    def test_subprocess_output_is_read_while_it_runs(self):
+        self.assertEqual(self.assert_overlap(["/process-output?0.5"] * 10, 0.5), [b"done\n"] * 10)
+
+    def test_subprocess_is_talked_to_in_both_directions(self):
+        for body in self.read_all(self.send_all(["/process-talk"] * 5)):
+            self.assertEqual(json.loads(body), [True, 0])
+
+    def test_subprocess_timeout(self):
+        self.assertEqual(self.assert_overlap(["/process-timeout?0.5"] * 10, 0.5), [b"timed out"] * 10)
+
+    def test_os_system(self):
+        self.assertEqual(self.assert_overlap_json(["/system?0.5"] * 10, 0.5), [3] * 10)
+
+    def test_no_child_is_left_as_a_zombie(self):
+        self.read_all(self.send_all(["/process-run?0", "/process-output?0", "/system?0"] * 3))
+        with open(f"/proc/{self.server.pid}/task/{self.server.pid}/children") as children:
+            self.assertEqual(children.read().split(), [])
+
+
+class Names(WaitingCase):
+    def test_names_are_resolved_by_many_at_once(self):
+        for body in self.read_all(self.send_all(["/resolve?localhost"] * 20)):
+            self.assertIn("127.0.0.1", json.loads(body))
+
+    def test_a_name_that_does_not_exist_says_so(self):
+        self.assertIs(self.json("/resolve-unknown"), True)
+
+
+class SlowNames(WaitingCase):
+    """The server has a mount namespace of its own, where resolv.conf names a slow name server."""
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            dns = SlowDns(delay_s=0.5).start()
+        except OSError as error:
+            raise unittest.SkipTest(f"cannot listen on {DNS_ADDRESS}:53: {error}")
+        cls.addClassCleanup(dns.stop)
+        made = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True)
+        if made.returncode != 0:
+            raise unittest.SkipTest(f"no mount namespace: {made.stderr.strip()}")
+        resolver = tempfile.NamedTemporaryFile("w", prefix="greenring-e2e-")
+        cls.addClassCleanup(resolver.close)
+        resolver.write(f"nameserver {DNS_ADDRESS}\n")
+        resolver.flush()
+        cls.prefix = ("unshare", "--mount", "sh", "-c", f'mount --bind {resolver.name} /etc/resolv.conf && exec "$0" "$@"')
+        super().setUpClass()
+
+    def test_a_slow_name_server_parks_only_who_asks(self):
+        targets = [f"/resolve?host-{number}.test" for number in range(20)]
+        self.assertEqual(self.assert_overlap_json(targets, 0.5, _NAME_HELPERS_MAX), [["127.0.0.1"]] * 20)
+
+
+@on_each_engine
+class Clients(WaitingCase):
+    def test_requests_over_http(self):
+        bodies = self.assert_overlap([f"/fetch?{_page.url}/0.5"] * 30, 0.5, _NAME_HELPERS_MAX)
+        self.assertEqual(bodies, [b"waited 0.5"] * 30)
+
+    def test_requests_over_https_with_a_verified_certificate(self):
+        bodies = self.assert_overlap([f"/fetch?{_secure_page.url}/0.5"] * 20, 0.5, _NAME_HELPERS_MAX)
+        self.assertEqual(bodies, [b"waited 0.5"] * 20)
+
+    def test_a_certificate_of_an_unknown_authority_is_refused(self):
+        bodies = self.read_all(self.send_all([f"/fetch-unverified?{_secure_page.url}/0"] * 5))
+        self.assertEqual(bodies, [b"refused"] * 5)
+
+    def test_the_ssl_module(self):
+        targets = [f"/tls?localhost:{_secure_page.port}/0.5"] * 20
+        self.assertEqual(self.assert_overlap(targets, 0.5, _NAME_HELPERS_MAX), [b"waited 0.5"] * 20)
