@@ -37,9 +37,9 @@ namespace {
 
 // From here on a thread that Python code starts is a green thread. GIL held.
 void MakePythonThreadsGreen() {
-  posix::CaptureStart();
+  posix::StartCapture capture;
   pyhost::StartOneThread();
-  posix::SetGreenStarts(posix::CapturedStart());
+  posix::SetGreenStarts(capture.start_routine());
 }
 
 // What is said to whoever started the server, apart from the error log.

@@ -13,7 +13,6 @@ PollGroup::PollGroup(BlockingCall* call, const pollfd* asked, size_t count, Plac
     place.closed_.reset();
     if (asked[i].fd < 0) continue;
     place.closed_.emplace(ParkingAddressOf(asked[i].fd));
-    place.closed_->Satisfied();  // a close wakes everybody: there is nothing to hand on
   }
 }
 

@@ -125,7 +125,6 @@ int StartedThread::AwaitEnd(int64_t deadline_ns) {
     if (thread != nullptr && thread->scheduler() == here && here->current() == nullptr) return EDEADLK;
     in_time = waiter.WaitUncancellable(deadline_ns) != green::ParkResult::kTimedOut;
   }
-  waiter.Satisfied();
   return 0;
 }
 

@@ -68,9 +68,9 @@ int Run(int argc, char** argv) {
   scheduler->Spawn(
       [&] {
         StartPython(argc, argv);
-        posix::CaptureStart();
+        posix::StartCapture capture;
         pyhost::StartOneThread();
-        posix::SetGreenStarts(posix::CapturedStart());
+        posix::SetGreenStarts(capture.start_routine());
         exit_code = Py_RunMain();
         scheduler->Stop();
       },
