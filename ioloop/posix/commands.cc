@@ -1,9 +1,12 @@
 // system, popen and pclose: a shell, and waiting for it.
 //
 // Not as in the C library: SIGCHLD is not blocked meanwhile, since the signal mask is the OS thread's and other green
-// threads run on it. A stream of popen is for one green thread at a time: what guards a FILE counts OS threads.
+// threads run on it; and the C library's own system, which other OS threads call, counts its commands apart from ours
+// when it ignores and restores SIGINT and SIGQUIT. A pclose that is cancelled leaves the child. A stream of popen is
+// for one green thread at a time: what guards a FILE counts OS threads.
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -14,6 +17,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "base/check.h"
 #include "ioloop/posix/os_lock.h"
 #include "ioloop/posix/parking.h"
 
@@ -109,7 +113,7 @@ class Pipes {
   }
 
   // nullptr: the stream is not of popen above.
-  Pipe* Remove(FILE* stream) {
+  Pipe* Remove(const FILE* stream) {
     std::lock_guard<OsLock> lock(lock_);
     for (Pipe** link = &first_; *link != nullptr; link = &(*link)->next) {
       if ((*link)->stream != stream) continue;
@@ -119,6 +123,9 @@ class Pipes {
     }
     return nullptr;
   }
+
+  // In the child, which may read and close its parent's streams.
+  void ForgetLockAfterFork() { lock_.ForgetAfterFork(); }
 
   // As POSIX asks: no later child holds the streams of earlier ones open.
   void CloseInChild(posix_spawn_file_actions_t* actions, int but_not) {
@@ -196,6 +203,8 @@ int system(const char* command) {
 }
 
 FILE* popen(const char* command, const char* mode) {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { pipes.ForgetLockAfterFork(); });
+  GREENRING_CHECK(registered == 0);
   const bool reads = std::strchr(mode, 'r') != nullptr, writes = std::strchr(mode, 'w') != nullptr;
   const bool closed_by_exec = std::strchr(mode, 'e') != nullptr;
   if (reads == writes || std::strspn(mode, "rwe") != std::strlen(mode)) {

@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -186,6 +187,27 @@ TEST_F(FilesTest, TheEndOfAPipeIsZeroAndAWriteWithoutReadersFails) {
     EXPECT_EQ(write(writer(), "x", 1), -1);
     EXPECT_EQ(errno, EPIPE);
   });
+  EXPECT_EQ(raised, 1);
+  sigaction(SIGPIPE, &before, nullptr);
+}
+
+TEST_F(FilesTest, WhoIsParkedInAWriteLearnsThatTheReaderHasGone) {
+  static std::atomic<int> raised;
+  raised = 0;
+  struct sigaction count {
+  }, before;
+  count.sa_handler = [](int) { ++raised; };
+  sigaction(SIGPIPE, &count, &before);
+  const std::string full(65536, 'x');
+  int error = 0;
+  Beside(
+      [&] {
+        EXPECT_EQ(write(writer(), full.data(), full.size()), 65536);
+        EXPECT_EQ(write(writer(), "x", 1), -1);
+        error = errno;
+      },
+      [&] { close(std::exchange(pipe_[0], -1)); });
+  EXPECT_EQ(error, EPIPE);
   EXPECT_EQ(raised, 1);
   sigaction(SIGPIPE, &before, nullptr);
 }
