@@ -26,7 +26,9 @@ int32_t Operation::Wait(int64_t deadline_ns, WaitGuard* guard) {
 }
 
 void Operation::OnComplete(int32_t result, uint32_t flags) {
-  result_ = result;
+  // What the kernel's system calls make EINTR or a restart of (ERESTARTSYS and its like), its ring lets through.
+  constexpr int32_t kFirstInternalErrno = 512;
+  result_ = result <= -kFirstInternalErrno ? -EINTR : result;
   done_ = true;
   loop_->scheduler()->Unpark(thread_);
 }
