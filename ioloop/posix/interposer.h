@@ -32,6 +32,7 @@
 #include <atomic>
 #include <cstddef>
 
+#include "base/sanitizers.h"
 #include "green/green_thread.h"
 #include "green/scheduler.h"
 #include "ioloop/event_loop.h"
@@ -69,7 +70,9 @@ template <typename Result, typename... Parameters>
 class RealFunction<Result (*)(Parameters...)> : public std::atomic<Result (*)(Parameters...)> {
  public:
   using std::atomic<Result (*)(Parameters...)>::atomic;
-  Result operator()(Parameters... arguments) const { return this->load(std::memory_order_relaxed)(arguments...); }
+  GREENRING_UNINSTRUMENTED Result operator()(Parameters... arguments) const {
+    return this->load(std::memory_order_relaxed)(arguments...);
+  }
 };
 
 // The C library's functions.

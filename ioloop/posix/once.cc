@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "base/sanitizers.h"
 #include "green/parking_lot.h"
 #include "green/scheduler.h"
 #include "ioloop/posix/lock_wait.h"
@@ -73,6 +74,8 @@ void AwaitChange(std::atomic<int>* state, int from) {
   while (state->load() == from) waiter.WaitUncancellable();
 }
 
+#if !GREENRING_TSAN  // see calls.inc
+
 // ---- guards --------------------------------------------------------------------------------------------------------
 
 // The Itanium C++ ABI gives the first byte its meaning, not 0: initialised; the rest is ours. Owner in the upper half:
@@ -99,6 +102,8 @@ void Settle(uint64_t* guard, uint64_t word) {
   green::ParkingLot::WakeAll(guard);
 }
 
+#endif
+
 }  // namespace
 
 int pthread_once(pthread_once_t* once, void (*function)()) {
@@ -119,6 +124,8 @@ int pthread_once(pthread_once_t* once, void (*function)()) {
   }
   return 0;
 }
+
+#if !GREENRING_TSAN
 
 int __cxa_guard_acquire(uint64_t* guard) {
   std::atomic<uint64_t>* const word = WordOf(guard);
@@ -143,5 +150,7 @@ int __cxa_guard_acquire(uint64_t* guard) {
 void __cxa_guard_release(uint64_t* guard) { Settle(guard, kInitialised); }
 
 void __cxa_guard_abort(uint64_t* guard) { Settle(guard, 0); }
+
+#endif
 
 }  // namespace greenring::posix::parking
