@@ -52,10 +52,7 @@ BlockingCall::BlockingCall(int fd, int64_t deadline_ns, Restart restart)
       interruptions_(restart == Restart::kNever ? &handlers_run : &interrupting_handlers_run),
       interruptions_seen_(interruptions_->load(std::memory_order_acquire)) {
   GREENRING_CHECK(loop_ != nullptr);
-  if (fd < 0) return;
-  closed_.emplace(ParkingAddressOf(fd));
-  // A close wakes everybody who waits; who comes later waits on another file, and must not inherit the wake.
-  closed_->Satisfied();
+  if (fd >= 0) closed_.emplace(ParkingAddressOf(fd));
 }
 
 int32_t BlockingCall::Ended() {

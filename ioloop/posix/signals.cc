@@ -11,6 +11,7 @@
 #include <atomic>
 #include <utility>
 
+#include "base/sanitizers.h"
 #include "base/unique_fd.h"
 #include "green/parking_lot.h"
 #include "ioloop/posix/blocking_call.h"
@@ -52,7 +53,7 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
   errno = error;
 }
 
-bool IsOurs(int signal) {
+GREENRING_UNINSTRUMENTED bool IsOurs(int signal) {
   switch (signal) {
     case SIGSEGV:
     case SIGBUS:
@@ -76,6 +77,32 @@ void Translate(Handler handler, int flags, struct sigaction* action) {
   if ((action->sa_flags & SA_SIGINFO) == 0 || action->sa_sigaction != &OnSignal) return;
   action->sa_sigaction = handler;  // shares its place with sa_handler
   if ((flags & SA_SIGINFO) == 0) action->sa_flags &= ~SA_SIGINFO;
+}
+
+// sigaction(2), of a signal that is ours.
+int Exchange(int signal, const struct sigaction* action, struct sigaction* before) {
+  Action& entry = actions[signal];
+  const Handler handler_before = entry.handler.load(std::memory_order_acquire);
+  const int flags_before = entry.flags.load(std::memory_order_relaxed);
+  // The entry of what the kernel does not call is left as it is: this may be the child of vfork, whose memory is its
+  // parent's, on its way to exec.
+  const bool calls_function = action != nullptr && IsFunction(action->sa_handler);
+  struct sigaction ours;
+  if (calls_function) {
+    ours = *action;
+    ours.sa_sigaction = &OnSignal;
+    ours.sa_flags |= SA_SIGINFO;
+    // First the entry: from then on until the kernel knows, a signal calls the new handler a little early.
+    entry.flags.store(action->sa_flags, std::memory_order_relaxed);
+    entry.handler.store(action->sa_sigaction, std::memory_order_release);
+  }
+  if (real::sigaction(signal, calls_function ? &ours : action, before) != 0) {
+    entry.flags.store(flags_before, std::memory_order_relaxed);
+    entry.handler.store(handler_before, std::memory_order_release);
+    return -1;
+  }
+  if (before != nullptr) Translate(handler_before, flags_before, before);
+  return 0;
 }
 
 // From the system's sigtimedwait, without waiting: the signal, or -1 with EAGAIN.
@@ -102,30 +129,10 @@ int AwaitSignal(const sigset_t* set, siginfo_t* info, int64_t deadline_ns) {
 
 namespace parking {
 
-int sigaction(int signal, const struct sigaction* action, struct sigaction* before) {
-  if (!IsOurs(signal)) return real::sigaction(signal, action, before);
-  Action& entry = actions[signal];
-  const Handler handler_before = entry.handler.load(std::memory_order_acquire);
-  const int flags_before = entry.flags.load(std::memory_order_relaxed);
-  // The entry of what the kernel does not call is left as it is: this may be the child of vfork, whose memory is its
-  // parent's, on its way to exec.
-  const bool calls_function = action != nullptr && IsFunction(action->sa_handler);
-  struct sigaction ours;
-  if (calls_function) {
-    ours = *action;
-    ours.sa_sigaction = &OnSignal;
-    ours.sa_flags |= SA_SIGINFO;
-    // First the entry: from then on until the kernel knows, a signal calls the new handler a little early.
-    entry.flags.store(action->sa_flags, std::memory_order_relaxed);
-    entry.handler.store(action->sa_sigaction, std::memory_order_release);
-  }
-  if (real::sigaction(signal, calls_function ? &ours : action, before) != 0) {
-    entry.flags.store(flags_before, std::memory_order_relaxed);
-    entry.handler.store(handler_before, std::memory_order_release);
-    return -1;
-  }
-  if (before != nullptr) Translate(handler_before, flags_before, before);
-  return 0;
+// Sanitizers install theirs before anything of this program has run.
+GREENRING_UNINSTRUMENTED int sigaction(int signal, const struct sigaction* action, struct sigaction* before) {
+  if (!IsOurs(signal)) return real::sigaction.load(std::memory_order_relaxed)(signal, action, before);
+  return Exchange(signal, action, before);
 }
 
 sighandler_t signal(int signal, sighandler_t handler) {

@@ -45,6 +45,22 @@ class StartedThread::PoolLock {
   PoolLock& operator=(const PoolLock&) = delete;
 };
 
+// Gives a claim to join up again, also when pthread_cancel unwinds who waits.
+class StartedThread::JoinClaim {
+ public:
+  explicit JoinClaim(std::atomic<uint32_t>* state) : state_(state) {}
+  ~JoinClaim() {
+    if (state_ != nullptr) state_->fetch_and(~kBeingJoined, std::memory_order_release);
+  }
+  JoinClaim(const JoinClaim&) = delete;
+  JoinClaim& operator=(const JoinClaim&) = delete;
+
+  void Keep() { state_ = nullptr; }
+
+ private:
+  std::atomic<uint32_t>* state_;
+};
+
 StartedThread* StartedThread::Take() {
   {
     PoolLock lock;
@@ -123,7 +139,10 @@ int StartedThread::AwaitEnd(int64_t deadline_ns) {
     const green::Scheduler* here = green::Scheduler::Current();
     // In the loop's context: it cannot run before we return.
     if (thread != nullptr && thread->scheduler() == here && here->current() == nullptr) return EDEADLK;
-    in_time = waiter.WaitUncancellable(deadline_ns) != green::ParkResult::kTimedOut;
+    // An OS thread may be cancelled here, as in the C library's.
+    const bool parks = here != nullptr && here->current() != nullptr;
+    in_time =
+        (parks ? waiter.WaitUncancellable(deadline_ns) : waiter.Wait(deadline_ns)) != green::ParkResult::kTimedOut;
   }
   return 0;
 }
@@ -132,9 +151,10 @@ int StartedThread::Join(void** result, int64_t deadline_ns) {
   if (Current() == this) return EDEADLK;
   uint32_t before;
   if (const int error = Claim(kBeingJoined, &before); error != 0) return error;
-  if (const int error = AwaitEnd(deadline_ns); error != 0) {
-    state_.fetch_and(~kBeingJoined, std::memory_order_release);
-    return error;
+  {
+    JoinClaim claim(&state_);
+    if (const int error = AwaitEnd(deadline_ns); error != 0) return error;
+    claim.Keep();
   }
   if (result != nullptr) *result = result_;
   Recycle();

@@ -65,6 +65,7 @@ class alignas(16) StartedThread {
   static constexpr uintptr_t kHandleBits = 3;
 
   class PoolLock;
+  class JoinClaim;
 
   StartedThread() = default;
   static StartedThread* Take();

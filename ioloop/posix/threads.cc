@@ -14,6 +14,7 @@
 #include "green/parking_lot.h"
 #include "green/stack_slab.h"
 #include "ioloop/posix/blocking_call.h"
+#include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/parking.h"
 #include "ioloop/posix/started_thread.h"
 
@@ -132,10 +133,6 @@ int GetStack(const green::GreenThread& thread, pthread_attr_t* attributes) {
 
 bool Contains(const green::Stack& stack, const void* address) { return address >= stack.base && address < stack.top(); }
 
-bool IsTime(const timespec* time) {
-  return time == nullptr || (time->tv_nsec >= 0 && time->tv_nsec < kNanosecondsPerSecond);
-}
-
 }  // namespace
 
 void SetGreenStarts(StartRoutine start_routine) { green_start.store(start_routine, std::memory_order_release); }
@@ -186,7 +183,7 @@ int pthread_timedjoin_np(pthread_t thread, void** result, const timespec* deadli
 
 int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock, const timespec* deadline) {
   if (!IsGreen(thread) && ParkingLoop() == nullptr) return real::pthread_clockjoin_np(thread, result, clock, deadline);
-  if ((clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) || !IsTime(deadline)) return EINVAL;
+  if (!IsLockClock(clock) || (deadline != nullptr && !IsInstant(*deadline))) return EINVAL;
   const int64_t deadline_ns = std::max<int64_t>(DeadlineAt(clock, deadline), 1);  // 0 would be a try
   return IsGreen(thread) ? JoinGreenThread(thread, result, deadline_ns) : JoinOsThread(thread, result, deadline_ns);
 }

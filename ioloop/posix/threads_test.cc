@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <thread>
@@ -307,6 +308,30 @@ TEST_F(ThreadsTest, AnOsThreadJoinsAGreenThread) {
   EXPECT_EQ(result, &world_);
 }
 
+TEST_F(ThreadsTest, AnOsThreadThatIsCancelledWhileItJoinsLeavesTheThreadJoinable) {
+  world_.Run([&] {
+    bool may_end = false;
+    std::function<void*()> function = [&]() -> void* {
+      while (!may_end) Here()->Yield();
+      return nullptr;
+    };
+    const pthread_t thread = StartGreen(&function);
+    std::function<void*()> joining = [&]() -> void* {
+      pthread_join(thread, nullptr);
+      return nullptr;
+    };
+    pthread_t joiner;
+    ASSERT_EQ(pthread_create(&joiner, nullptr, &CallFunction, &joining), 0);
+    while (pthread_tryjoin_np(thread, nullptr) == EBUSY) Here()->Yield();  // EINVAL: the joiner is at it
+    EXPECT_EQ(pthread_cancel(joiner), 0);
+    void* result = nullptr;
+    EXPECT_EQ(pthread_join(joiner, &result), 0);
+    EXPECT_EQ(result, PTHREAD_CANCELED);
+    may_end = true;
+    EXPECT_EQ(pthread_join(thread, nullptr), 0);
+  });
+}
+
 TEST_F(ThreadsTest, AnEndedGreenThreadIsJoinedAlthoughItsPlaceIsTaken) {
   world_.Run([&] {
     std::function<void*()> first = [&]() -> void* { return &first; };
@@ -459,12 +484,19 @@ TEST_F(ThreadsTest, InTheChildOfForkAGreenThreadEndsTheProcess) {
   world_.Run([&] {
     std::function<void*()> returning = [&]() -> void* {
       const pid_t child = fork();
-      if (child != 0) waitpid(child, &status_of_return, 0);
+      if (child == 0) {
+        std::atexit([] { _exit(7); });
+      } else {
+        waitpid(child, &status_of_return, 0);
+      }
       return nullptr;
     };
     std::function<void*()> exiting = [&]() -> void* {
       const pid_t child = fork();
-      if (child == 0) pthread_exit(nullptr);
+      if (child == 0) {
+        std::atexit([] { _exit(7); });
+        pthread_exit(nullptr);
+      }
       waitpid(child, &status_of_exit, 0);
       return nullptr;
     };
@@ -482,8 +514,8 @@ TEST_F(ThreadsTest, InTheChildOfForkAGreenThreadEndsTheProcess) {
     may_end = true;
     EXPECT_EQ(pthread_join(stays, nullptr), 0);
   });
-  EXPECT_EQ(status_of_return, 0);
-  EXPECT_EQ(status_of_exit, 0);
+  EXPECT_EQ(WEXITSTATUS(status_of_return), 7);
+  EXPECT_EQ(WEXITSTATUS(status_of_exit), 7);
   EXPECT_EQ(WEXITSTATUS(status_of_join), ESRCH);
 }
 
