@@ -12,6 +12,8 @@ import platform
 import sys
 import time
 
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1]))  # testing/, where components/ is
+
 import micro
 import processes
 import report
@@ -24,6 +26,9 @@ PLOTTED = (  # scenario, figure, title, format
     ("hello", "cpu_us", "Hello world, keep-alive, 64 connections: CPU µs per request", "{:,.2f}"),
     ("hello", "rps", "Hello world, keep-alive, 64 connections: requests per second", "{:,.0f}"),
     ("hello-close", "cpu_us", "Hello world, one connection per request: CPU µs per request", "{:,.2f}"),
+    ("sleep", "cpu_us", "1,000 requests that sleep 100 ms: CPU µs per request", "{:,.2f}"),
+    ("sleep", "parked_bytes", "1,000 requests that sleep: resident bytes each", "{:,.0f}"),
+    ("psycopg2", "cpu_us", "1,000 requests that query PostgreSQL for 100 ms: CPU µs per request", "{:,.2f}"),
     ("idle", "first_bytes", "Idle keep-alive connections: resident bytes each", "{:,.0f}"),
 )
 
@@ -62,7 +67,7 @@ def list_all():
     for title, names in (
         ("servers", [server.name + ("" if not server.missing() else "  (not here)") for server in servers.ALL]),
         ("scenarios", [f"{scenario.name}: {scenario.title}" for scenario in scenarios.ALL]),
-        ("targets", [f"{target.name}: at most {target.bound:g} {target.unit}" for target in targets.ALL]),
+        ("targets", [f"{target.name}: {target.limit}" for target in targets.ALL]),
     ):
         print(title, *[f"  {name}" for name in names], sep="\n")
 
@@ -108,7 +113,7 @@ def main():
     directory.mkdir(parents=True, exist_ok=True)
     description = machine()
     give_the_limit_our_response(chosen, directory)
-    settings = scenarios.Settings(arguments.rounds, arguments.duration, arguments.connections, directory, say)
+    settings = scenarios.Settings(arguments.quick, arguments.rounds, arguments.duration, arguments.connections, directory, say)
 
     rounds = {}
     for scenario in chosen_scenarios:

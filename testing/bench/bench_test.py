@@ -76,6 +76,17 @@ class Targets(unittest.TestCase):
         for ratio, verdict in ((1.35, "met"), (1.36, "missed")):
             self.assertEqual(self.verdicts({"hello": {servers.DEFAULT: {"cpu_ratio": ratio}}})[name], verdict)
 
+    def test_a_target_may_be_a_least(self):
+        name = "sleep: requests a second, of 10,000"
+        for rate, verdict in ((9_800, "met"), (9_799, "missed")):
+            self.assertEqual(self.verdicts({"sleep": {servers.DEFAULT: {"rps": rate}}})[name], verdict)
+
+    def test_a_peer_that_was_not_measured_leaves_the_ratio_open(self):
+        name = "sleep: CPU against uWSGI's threads"
+        ours = {servers.DEFAULT: {"cpu_us": 10}}
+        self.assertEqual(self.verdicts({"sleep": ours})[name], "not measured")
+        self.assertEqual(self.verdicts({"sleep": {**ours, "uwsgi-threads": {"cpu_us": 20}}})[name], "met")
+
     def test_the_slower_engine_decides(self):
         micro = {("BM_SwitchPair", "ucontext"): {"ns": 29}, ("BM_SwitchPair", "fcontext"): {"ns": 31}}
         self.assertEqual(self.verdicts({}, micro)["switch out and back in"], "missed")

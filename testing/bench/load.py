@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 import urllib.parse
 
 import processes
@@ -24,14 +25,23 @@ class Load:
     client_busy: float  # share of its CPU that wrk used: near 1 means that wrk was the bottleneck
 
 
-def wrk(url, connections, seconds, headers=()):
+def wrk(url, connections, seconds, headers=(), halfway=None):
+    """Load for so many seconds; `halfway` is called in the middle of it."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout=10s"]
     command += [word for header in headers for word in ("-H", header)] + [url]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=processes.pin(processes.CLIENT_CPU))
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_prepare)
+    if halfway is not None:
+        time.sleep(seconds / 2)
+        halfway()
     output = child.stdout.read()
     _, _, usage = os.wait4(child.pid, 0)
     child.returncode = 0
     return parse_wrk(output, usage.ru_utime + usage.ru_stime)
+
+
+def _prepare():
+    processes.raise_descriptor_limit()
+    processes.pin(processes.CLIENT_CPU)()
 
 
 def parse_wrk(output, cpu_seconds):

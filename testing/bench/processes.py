@@ -12,6 +12,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -119,6 +120,12 @@ def _perf_counts_syscalls():
         except FileNotFoundError:
             _perf_works = False
     return _perf_works
+
+
+def raise_descriptor_limit():
+    """As many descriptors as this user may have, for this process and those it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def pin(cpu):

@@ -18,6 +18,7 @@ COLUMNS = (
     ("client_busy", "wrk busy", "{:.0%}"),
     ("disturbed", "waited", "{:.0%}"),
     ("errors", "errors", "{:,.0f}"),
+    ("parked_bytes", "parked B/req", "{:,.0f}"),
     ("open", "open", "{:,.0f}"),
     ("first_bytes", "first B/conn", "{:,.0f}"),
     ("again_bytes", "again B/conn", "{:,.0f}"),
@@ -57,10 +58,10 @@ def table(title, rows):
 
 
 def targets_table(checked):
-    lines = [["target", "at most", "measured", ""]]
+    lines = [["target", "bound", "measured", ""]]
     for target, value, verdict in checked:
         measured = "-" if value is None else f"{value:,.2f} {target.unit}".rstrip()
-        lines.append([target.name, f"{target.bound:,g} {target.unit}".rstrip(), measured, verdict])
+        lines.append([target.name, target.limit, measured, verdict])
     return "\n".join(["Targets", *_align(lines)])
 
 
@@ -71,7 +72,7 @@ def write_json(path, machine, rounds, tables, micro, checked):
         "medians": tables,
         "micro": {f"{name}/{engine}": figures for (name, engine), figures in micro.items()},
         "targets": [
-            {"name": target.name, "at_most": target.bound, "unit": target.unit, "measured": value, "verdict": verdict}
+            {"name": target.name, "bound": target.limit, "unit": target.unit, "measured": value, "verdict": verdict}
             for target, value, verdict in checked
         ],
     }

@@ -11,12 +11,16 @@ import time
 import load
 import processes
 import servers
+from components import Postgres
 
 SETTLE_S = 0.3  # from the load's end until the server has closed its connections and gone back to sleep
+
+WARM_S = 4  # until as many requests as there are connections wait, also where a server starts them slowly
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
+    quick: bool
     rounds: int
     duration_s: int
     idle_connections: int
@@ -133,8 +137,64 @@ class Idle:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class Waiting(Requests):
+    """Requests whose handler blocks for 100 ms, on as many connections: each server has nothing to do but to wait.
+
+    A run is long, because wrk does not count what was on its way when it ended. Servers are measured one after the
+    other, each a fresh process: what parked requests take is what its resident memory has grown by while they wait.
+    """
+
+    duration_min_s: int = 10
+    rounds_max: int = 3
+    few_connections: int = 16
+    postgres_connections: int = 0  # 0: no PostgreSQL
+
+    def accepts(self, server):
+        return server.waiting_max >= self.connections
+
+    def measure(self, chosen, settings):
+        rows = {}
+        with contextlib.ExitStack() as stack:
+            environment = {}
+            if self.postgres_connections:
+                postgres = Postgres(self.postgres_connections, processes.pin(processes.CLIENT_CPU))
+                stack.enter_context(postgres)
+                environment["BENCH_DSN"] = postgres.dsn
+            for server in chosen:
+                with servers.running(server, self.app, settings.directory, self.connections, environment) as running:
+                    rows[server.name] = self._rounds(running, settings)
+        return rows
+
+    def _rounds(self, running, settings):
+        parked_bytes = self._parked_bytes(running)
+        seconds = settings.duration_s if settings.quick else max(settings.duration_s, self.duration_min_s)
+        rows = []
+        for number in range(min(settings.rounds, self.rounds_max)):
+            rows.append(row := {**self._round(running, seconds), "parked_bytes": parked_bytes})
+            settings.say(f"{self.name} {number + 1} {running.server.name}: {row['rps']:,.0f} requests/s, "
+                         f"{row['cpu_us']:.2f} CPU µs each, {parked_bytes / 1024:,.1f} KiB parked")  # fmt: skip
+        return rows
+
+    def _parked_bytes(self, running):
+        """What the first `connections` parked requests take each, beyond what a few take. Warms the server up."""
+        resident = lambda: processes.memory_bytes(running.pid)[0]  # noqa: E731
+        while_parked = []
+        load.wrk(running.url + "/", self.few_connections, 1)
+        before = resident()
+        load.wrk(running.url + "/", self.connections, WARM_S, halfway=lambda: while_parked.append(resident()))
+        time.sleep(SETTLE_S)
+        return (while_parked[0] - before) / (self.connections - self.few_connections)
+
+
 ALL = (
     Requests("hello", "Hello world, keep-alive, 64 connections"),
     Requests("hello-close", "Hello world, one connection per request, 64 at a time", headers=("Connection: close",)),
     Idle("idle", "Idle keep-alive connections"),
+    Waiting("sleep", "time.sleep(0.1), 1,000 connections", app="sleep:application", connections=1_000),
+    Waiting("sleep-10000", "time.sleep(0.1), 10,000 connections", app="sleep:application", connections=10_000),
+    Waiting(
+        "psycopg2", "psycopg2: select pg_sleep(0.1), 1,000 connections", app="query:application", connections=1_000,
+        postgres_connections=1_400,  # some of the last run are still closing when the next one connects
+    ),
 )

@@ -4,19 +4,21 @@ All but the raw responder run the scenario's application from apps/, in one work
 without an access log, and otherwise as Debian's package comes. What Debian's uWSGI 2.0.21 can do with keep-alive, by
 experiment: `--http-socket` closes after every answer; `--http11-socket` keeps the connection but its only worker with it
 (63 of 64 clients wait), and together with `--async` never answers a connection's second request. Only its HTTP router,
-a process of its own in front of the worker, serves 64 connections that stay open.
+a process of its own in front of the worker, serves 64 connections that stay open. With 1,000 threads and as many
+connections `--http11-socket` answers nothing at all, so `uwsgi-threads` closes too.
 """
 
 import contextlib
 import dataclasses
+import os
 import pathlib
-import resource
 import socket
 import subprocess
 import time
 
 import idle_client
 import processes
+from components.daemon import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPS = ROOT / "testing/bench/apps"
@@ -31,9 +33,10 @@ FALLBACK_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Len
 @dataclasses.dataclass(frozen=True)
 class Server:
     name: str
-    command: tuple  # {port}, {app} and {response} are filled in
+    command: tuple  # {port}, {app}, {cores} and {response} are filled in
     needs: tuple  # files without which the server is left out
     keeps_alive: bool = True  # False: closes after every answer, so it cannot hold idle connections
+    waiting_max: int = 0  # how many requests may wait in a blocking call at a time; 0: not made for it
 
     def missing(self):
         return [path for path in self.needs if not pathlib.Path(path).exists()]
@@ -48,29 +51,31 @@ class Running:
 
 def _greenring(engine):
     command = (str(GREENRING), "--app={app}", f"--chdir={APPS}", "--http=127.0.0.1:{port}", f"--engine={engine}")
-    return Server(f"greenring-{engine}", command, (str(GREENRING),))
+    command += ("--async_cores={cores}",)
+    return Server(f"greenring-{engine}", command, (str(GREENRING),), waiting_max=100_000)
 
 
 def _raw(name, *options):
     return Server(name, (str(RAW), "--port={port}", "--response_file={response}", *options), (str(RAW),))
 
 
-def _uwsgi(name, plugins, *options, keeps_alive):
+def _uwsgi(name, plugins, *options, keeps_alive, waiting_max=0):
     command = ("uwsgi", "--plugin", plugins, *options, "--chdir", str(APPS), "--module", "{app}", "--processes", "1")
     command += ("--need-app", "--disable-logging", "--listen", "1024", "--die-on-term")
     if not keeps_alive:
         command += ("--add-header", "Connection: close")  # else the client learns it from a broken connection
     needs = [f"/usr/lib/uwsgi/plugins/{plugin}_plugin.so" for plugin in plugins.split(",")]
-    return Server(name, command, ("/usr/bin/uwsgi", *needs), keeps_alive)
+    return Server(name, command, ("/usr/bin/uwsgi", *needs), keeps_alive, waiting_max)
 
 
-def _gunicorn(name, worker, *options, needs=(), keeps_alive=True):
+def _gunicorn(name, worker, *options, needs=(), keeps_alive=True, waiting_max=0):
     # Idle connections must outlive the measurement: the defaults are 2 s and 1,000 connections.
     command = ("/usr/bin/gunicorn", "--chdir", str(APPS), "--bind", "127.0.0.1:{port}", "--workers", "1")
     command += ("--worker-class", worker, "--keep-alive", "300", "--worker-connections", "20000", *options, "{app}")
-    return Server(name, command, ("/usr/bin/gunicorn", *needs), keeps_alive)
+    return Server(name, command, ("/usr/bin/gunicorn", *needs), keeps_alive, waiting_max)
 
 
+DEFAULT_CORES = 256  # of the scenarios that do not wait: Greenring's own default
 DEFAULT = "greenring-ucontext"  # the engine that ratios and targets speak of
 LIMIT = "raw"  # sleeps until one completion has come, as Greenring does
 
@@ -90,23 +95,32 @@ ALL = (
         "--http-timeout", "300", "--ugreen", "--async", "64",
         keeps_alive=True,
     ),
-    _gunicorn("gunicorn-gevent", "gevent", needs=("/usr/lib/python3/dist-packages/gevent",)),
+    _uwsgi(
+        "uwsgi-threads", "python3", "--http-socket", "127.0.0.1:{port}", "--threads", "{cores}",
+        keeps_alive=False, waiting_max=1_000,
+    ),
+    _gunicorn(
+        "gunicorn-gevent", "gevent",
+        needs=("/usr/lib/python3/dist-packages/gevent", "/usr/lib/python3/dist-packages/psycogreen"),
+        waiting_max=20_000,
+    ),
     _gunicorn("gunicorn-gthread", "gthread", "--threads", "64"),
     _gunicorn("gunicorn-sync", "sync", keeps_alive=False),
 )  # fmt: skip
 
 
 @contextlib.contextmanager
-def running(server, app, directory):
+def running(server, app, directory, cores=DEFAULT_CORES, environment=None):
     """Starts the server on a free port, waits until it answers, and ends it with the context. Yields a Running."""
-    port = _free_port()
-    fields = {"port": port, "app": app, "response": directory / "response.bin"}
+    port = free_port()
+    fields = {"port": port, "app": app, "cores": cores, "response": directory / "response.bin"}
     command = [word.format(**fields) for word in server.command]
     log_path = directory / f"{server.name}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_prepare, cwd=directory
-        )
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_prepare, cwd=directory,
+            env={**os.environ, **(environment or {})},
+        )  # fmt: skip
     try:
         _wait_until_it_answers(process, port, log_path)
         yield Running(server, process.pid, f"http://127.0.0.1:{port}")
@@ -134,15 +148,8 @@ def response_of(url):
 
 
 def _prepare():
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    processes.raise_descriptor_limit()
     processes.pin(processes.SERVER_CPU)()
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait_until_it_answers(process, port, log_path):
