@@ -35,7 +35,7 @@ PLOTTED = (  # scenario, figure, title, format
 
 def parse_arguments(words):
     parser = argparse.ArgumentParser(prog="tools/dev bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a smoke run of half a minute; its figures are rough")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of a minute; its figures are rough")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (7)")
     parser.add_argument("--duration", type=int, help="seconds of load in a round (3)")
     parser.add_argument("--connections", type=int, default=10_000, help="idle connections (10000)")

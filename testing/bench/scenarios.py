@@ -195,6 +195,6 @@ ALL = (
     Waiting("sleep-10000", "time.sleep(0.1), 10,000 connections", app="sleep:application", connections=10_000),
     Waiting(
         "psycopg2", "psycopg2: select pg_sleep(0.1), 1,000 connections", app="query:application", connections=1_000,
-        postgres_connections=1_400,  # some of the last run are still closing when the next one connects
+        postgres_connections=1_400,  # those of the server before may still be closing
     ),
 )
