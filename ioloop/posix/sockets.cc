@@ -2,12 +2,8 @@
 
 #include <limits.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 
 #include "base/clock.h"
 #include "ioloop/posix/parking.h"
@@ -311,94 +307,6 @@ int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
     if (static_cast<size_t>(whole) < SizeOf(last->msg_hdr)) break;
   }
   return static_cast<int>(done);
-}
-
-namespace {
-
-// What lies between the file and the socket.
-constexpr size_t kCopySizeMax = 64 * 1024;
-// As the kernel: so many bytes a call at most.
-constexpr size_t kSendfileSizeMax = 0x7ffff000;
-
-struct Free {
-  void operator()(char* memory) const { std::free(memory); }
-};
-
-// Bytes sent, or -1 and errno if that is none.
-ssize_t CopyToSocket(int out, int in, off_t offset, size_t size) {
-  const std::unique_ptr<char, Free> buffer(static_cast<char*>(std::malloc(std::min(size, kCopySizeMax))));
-  if (buffer == nullptr) return ReturnOrFail(-ENOMEM);
-  size_t total = 0;
-  while (total < size) {
-    const size_t wanted = std::min(size - total, kCopySizeMax);
-    const ssize_t read = parking::pread(in, buffer.get(), wanted, offset + static_cast<off_t>(total));
-    if (read == 0) break;
-    const ssize_t sent = read < 0 ? -1 : parking::send(out, buffer.get(), static_cast<size_t>(read), 0);
-    if (sent < 0) return total > 0 ? static_cast<ssize_t>(total) : -1;
-    total += static_cast<size_t>(sent);
-    if (sent < read) break;
-  }
-  return static_cast<ssize_t>(total);
-}
-
-}  // namespace
-
-ssize_t sendfile(int out, int in, off_t* offset, size_t size) {
-  struct stat out_status, in_status;
-  const bool copies = fstat(out, &out_status) == 0 && S_ISSOCK(out_status.st_mode) && fstat(in, &in_status) == 0 &&
-                      S_ISREG(in_status.st_mode) && !IsNonBlocking(out);
-  // To a file: as fast as its disk. From anything but a file: what was read could not be put back if sending failed.
-  if (!copies) return real::sendfile(out, in, offset, size);
-  const off_t begin = offset != nullptr ? *offset : lseek(in, 0, SEEK_CUR);
-  const ssize_t sent = CopyToSocket(out, in, begin, std::min(size, kSendfileSizeMax));
-  if (sent <= 0) return sent;
-  if (offset != nullptr) {
-    *offset = begin + sent;
-  } else {
-    lseek(in, begin + sent, SEEK_SET);
-  }
-  return sent;
-}
-
-// ---- connections ---------------------------------------------------------------------------------------------------
-
-namespace {
-
-// Whether an address family's connect that takes too long says EAGAIN instead of EINPROGRESS.
-int32_t ConnectTimeoutError(const sockaddr* address) { return address->sa_family == AF_UNIX ? -EAGAIN : -EINPROGRESS; }
-
-// An earlier connect goes on: one that was interrupted, or another green thread's. How it ends.
-int32_t AwaitConnected(int fd, SocketCall* call) {
-  const int32_t ready = call->AwaitReady();
-  if (ready < 0) return ready == -EAGAIN ? -EALREADY : ready;
-  int error = 0;
-  socklen_t size = sizeof(error);
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? -error : -errno;
-}
-
-}  // namespace
-
-int connect(int fd, const sockaddr* address, socklen_t size) {
-  if (IsNonBlocking(fd) || size < sizeof(sa_family_t)) return real::connect(fd, address, size);
-  SocketCall call(fd, kSending);
-  ioloop::Operation operation(call.call()->loop());
-  call.call()->ring()->Connect(fd, address, size, &operation);
-  int32_t result = call.Await(&operation, ConnectTimeoutError(address));
-  if (result == -EALREADY) result = AwaitConnected(fd, &call);
-  return static_cast<int>(ReturnOrFail(result));
-}
-
-int accept(int fd, sockaddr* address, socklen_t* size) {
-  return parking::accept4(fd, address, size, 0);
-}
-
-// Not a poll and then an accept: another process could take the connection in between, and the listener blocks.
-int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
-  if (IsNonBlocking(fd)) return real::accept4(fd, address, size, flags);
-  SocketCall call(fd, kReceiving);
-  ioloop::Operation operation(call.call()->loop());
-  call.call()->ring()->Accept(fd, address, size, flags, &operation);
-  return static_cast<int>(ReturnOrFail(call.Await(&operation, -EAGAIN)));
 }
 
 }  // namespace parking
