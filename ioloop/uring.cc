@@ -1,6 +1,7 @@
 #include "ioloop/uring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -82,6 +83,16 @@ uint32_t Consistent(uint32_t features) {
 }
 
 // A copy of the server would answer its clients a second time.
+// Applications take low descriptors for their own: they count them, close ranges of them, expect the first free one to
+// be 3. So ours are above those, where the process may have so many. Consumes `fd`.
+int OutOfTheWay(int fd) {
+  constexpr int kFirst = 256;
+  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, kFirst);
+  if (moved < 0) return fd;
+  close(fd);
+  return moved;
+}
+
 [[noreturn]] void DieAfterFork() {
   std::fprintf(stderr,
                "greenring: process %d was made by fork on a green thread and came back to the event loop, which is its "
@@ -126,6 +137,7 @@ absl::Status Uring::SetUpRing() {
     const int error = -io_uring_queue_init_params(options_.submissions_max, &ring_, &params);
     if (error == 0) {
       ring_ready_ = true;
+      ring_.ring_fd = ring_.enter_ring_fd = OutOfTheWay(ring_.ring_fd);
       break;
     }
     if (error != EINVAL || next_to_drop == 0) return ExplainSetupError(error, ReadSetupFacts());
@@ -183,8 +195,9 @@ absl::Status Uring::SetUpBuffers() {
 }
 
 absl::Status Uring::SetUpWake() {
-  wake_fd_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake_fd_.valid()) return ErrnoToStatus(errno, "eventfd");
+  const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0) return ErrnoToStatus(errno, "eventfd");
+  wake_fd_.Reset(OutOfTheWay(fd));
   ArmWake();
   return absl::OkStatus();
 }

@@ -106,6 +106,15 @@ TEST(UringTest, FeaturesThatDependOnAMissingOneAreLeftOut) {
   EXPECT_EQ((*ring)->features() & (UringOptions::kDeferTaskrun | UringOptions::kInferredSend), 0u);
 }
 
+TEST(UringTest, TakesNoneOfTheLowDescriptors) {
+  const int before = dup(STDERR_FILENO);
+  close(before);
+  CREATE_OR_SKIP(ring, {});
+  const int after = dup(STDERR_FILENO);
+  close(after);
+  EXPECT_EQ(after, before);
+}
+
 TEST(UringTest, WakesCostSystemCallsOnlyWhenTheRingSleeps) {
   CREATE_OR_SKIP(ring, UringOptions{});
   (*ring)->SubmitAndWait(0, 0);

@@ -240,6 +240,7 @@ def main():
     temporary = tempfile.TemporaryDirectory(prefix="stdlib-logs-")
     logs = os.path.abspath(options.logs or temporary.name)
     os.makedirs(logs, exist_ok=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and so would its tests
     lock = threading.Lock()
     started = time.monotonic()
 
