@@ -64,10 +64,10 @@ int Run(int argc, char** argv) {
   int exit_code = 0;
   const pyhost::MemoryRange gil = pyhost::GilMemory();
   posix::LeaveAlone(gil.begin, gil.size_bytes);
-  pyhost::GreenletState::Watch();
   scheduler->Spawn(
       [&] {
         StartPython(argc, argv);
+        pyhost::GreenletState::Watch();
         posix::StartCapture capture;
         pyhost::StartOneThread();
         posix::SetGreenStarts(capture.start_routine());
