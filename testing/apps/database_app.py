@@ -69,13 +69,13 @@ def mysqlclient(environ, start_response):
 @application.at("/redis-wait")
 def redis_wait(environ, start_response):
     """BLPOP of the list ?NAME, for at most 30 s."""
-    with redis.Redis(port=_REDIS_PORT) as client:
+    with redis.Redis("127.0.0.1", _REDIS_PORT) as client:
         return plain(start_response, client.blpop(environ["QUERY_STRING"], timeout=30)[1])
 
 
 @application.at("/redis-timeout")
 def redis_timeout(environ, start_response):
-    with redis.Redis(port=_REDIS_PORT) as client:
+    with redis.Redis("127.0.0.1", _REDIS_PORT) as client:
         return as_json(start_response, client.blpop("never", timeout=float(environ["QUERY_STRING"])))
 
 
@@ -83,6 +83,6 @@ def redis_timeout(environ, start_response):
 def redis_push(environ, start_response):
     """Each line of the body to the list ?NAME."""
     lines = environ["wsgi.input"].read().splitlines()
-    with redis.Redis(port=_REDIS_PORT) as client:
+    with redis.Redis("127.0.0.1", _REDIS_PORT) as client:
         client.rpush(environ["QUERY_STRING"], *lines)
     return plain(start_response, b"pushed")

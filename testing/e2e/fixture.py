@@ -21,6 +21,7 @@ from wire import DEADLINE_S, Connection
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 APPS = os.path.join(ROOT, "testing", "apps")
 ENGINES = ("ucontext", "fcontext")
+_PF_IO_WORKER = 0x10  # of a task's flags in /proc: its name, iou-wrk-PID, is only given to it after it has begun
 
 
 def server_binary():
@@ -193,15 +194,18 @@ class Server:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def os_threads(self):
-        """The names of the process's threads, the kernel's own workers for io_uring (iou-wrk, iou-sqp) left out."""
+        """The names of the process's threads, the kernel's own workers for io_uring left out."""
         names = []
         for task in os.listdir(f"/proc/{self.pid}/task"):
             try:
-                with open(f"/proc/{self.pid}/task/{task}/comm") as comm:
-                    names.append(comm.read().strip())
+                with open(f"/proc/{self.pid}/task/{task}/stat") as stat:
+                    _, _, rest = stat.read().partition("(")
             except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-                pass
-        return [name for name in names if not name.startswith("iou-")]
+                continue
+            name, _, fields = rest.rpartition(")")
+            if not int(fields.split()[6]) & _PF_IO_WORKER:
+                names.append(name)
+        return names
 
     def _status_bytes(self, key):
         with open(f"/proc/{self.pid}/status") as status:
