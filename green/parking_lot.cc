@@ -101,6 +101,17 @@ size_t ParkingLot::Wake(const void* address, bool everybody) {
   return count;
 }
 
+bool ParkingLot::GiveToFirst(const void* address) {
+  Bucket* const bucket = BucketOf(address);
+  BucketLock lock(bucket);
+  for (Waiter* waiter = bucket->first; waiter != nullptr; waiter = waiter->next_) {
+    if (waiter->address_ != address) continue;
+    waiter->Deliver(Waiter::kGiven);
+    return true;
+  }
+  return false;
+}
+
 void ParkingLot::RouseEverybody(Bucket* bucket) {
   while (bucket->first != nullptr) bucket->first->Deliver(Waiter::kWokenWithAll);
 }
@@ -121,16 +132,20 @@ ParkingLot::Waiter::Waiter(const void* address, GreenThread* thread)
 }
 
 ParkingLot::Waiter::~Waiter() {
+  if (state_.load(std::memory_order_relaxed) != kLeft) Leave();
+}
+
+bool ParkingLot::Waiter::Leave() {
+  uint32_t state;
   {
     // Taken in any case: whoever woke us may still be in Deliver.
     BucketLock lock(bucket_);
-    if (in_line()) {
-      Leave();
-      return;
-    }
+    if (in_line()) Unlink();
+    state = state_.exchange(kLeft, std::memory_order_relaxed);
   }
   // It came after the last Wait, or Wait was never called: it may be the only one there is for the next in line.
-  if (state_.load(std::memory_order_relaxed) == kWoken) WakeOne(address_);
+  if (state == kWoken) WakeOne(address_);
+  return state == kGiven;
 }
 
 void ParkingLot::Waiter::JoinAtEnd() {
@@ -151,14 +166,14 @@ void ParkingLot::Waiter::JoinInFront() {
   bucket_->waiter_count.fetch_add(1, std::memory_order_seq_cst);
 }
 
-void ParkingLot::Waiter::Leave() {
+void ParkingLot::Waiter::Unlink() {
   (previous_ != nullptr ? previous_->next_ : bucket_->first) = next_;
   (next_ != nullptr ? next_->previous_ : bucket_->last) = previous_;
   bucket_->waiter_count.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void ParkingLot::Waiter::Deliver(uint32_t state) {
-  Leave();
+  Unlink();
   state_.store(state, std::memory_order_release);
   if (thread_ == nullptr) {
     syscall(SYS_futex, &state_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
@@ -188,6 +203,7 @@ ParkResult ParkingLot::Waiter::WaitInternal(int64_t deadline_ns, bool cancellabl
   }
   BucketLock lock(bucket_);
   if (in_line()) return result;
+  gift_ = state_.load(std::memory_order_relaxed) == kGiven;
   JoinInFront();
   return ParkResult::kUnparked;
 }

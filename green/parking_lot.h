@@ -24,6 +24,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "base/clock.h"
 #include "green/scheduler.h"
@@ -52,6 +53,13 @@ class ParkingLot {
   static size_t WakeOne(const void* address) { return HasWaiters(address) ? Wake(address, /*everybody=*/false) : 0; }
   static size_t WakeAll(const void* address) { return HasWaiters(address) ? Wake(address, /*everybody=*/true) : 0; }
 
+  // Gives the first in line what the caller releases, instead of making it free for whoever comes first: true if there
+  // is somebody, who has it from then on (Waiter::TakeGift). Else, and always in a signal handler, false. So a thread
+  // that releases and takes again before the woken one has run cannot keep it out for ever. Thread-safe. Never parks.
+  static bool HandOver(const void* address) {
+    return !SignalScope::active() && HasWaiters(address) && GiveToFirst(address);
+  }
+
   // In the child after fork: those who waited are not there, and no lock of the lot is held.
   static void ForgetAllAfterFork();
 
@@ -71,6 +79,7 @@ class ParkingLot {
   // Whether somebody waits in the bucket; ordered after the caller's change of state.
   static bool HasWaiters(const void* address);
   static size_t Wake(const void* address, bool everybody);
+  static bool GiveToFirst(const void* address);
   static void RouseEverybody(Bucket* bucket);
 
   static Bucket buckets_[kBuckets];
@@ -96,6 +105,13 @@ class ParkingLot::Waiter {
   // The same; no kind of cancellation ends it. Parks.
   ParkResult WaitUncancellable(int64_t deadline_ns = kNeverNs);
 
+  // After a Wait: whether it ended with a HandOver.
+  bool TakeGift() { return std::exchange(gift_, false); }
+
+  // Leaves the line for good: nothing is handed over from here on. True: something was after the last Wait, and is the
+  // caller's. Thread-safe against wakes.
+  bool Leave();
+
   // Whether a wake has come since the last Wait: for those who wait for something else beside the address.
   bool woken() const { return state_.load(std::memory_order_acquire) != kWaiting; }
 
@@ -105,6 +121,8 @@ class ParkingLot::Waiter {
   static constexpr uint32_t kWaiting = 0;
   static constexpr uint32_t kWoken = 1;         // alone: another may need the wake if this one does not
   static constexpr uint32_t kWokenWithAll = 2;  // as everybody was who was in line
+  static constexpr uint32_t kGiven = 3;         // by HandOver
+  static constexpr uint32_t kLeft = 4;
 
   ParkResult WaitInternal(int64_t deadline_ns, bool cancellable);
   ParkResult Block(int64_t deadline_ns, bool cancellable);
@@ -112,13 +130,14 @@ class ParkingLot::Waiter {
   bool in_line() const { return state_.load(std::memory_order_relaxed) == kWaiting; }
   void JoinAtEnd();
   void JoinInFront();
-  void Leave();
+  void Unlink();
   void Deliver(uint32_t state);
 
   const void* const address_;
   Bucket* const bucket_;
   GreenThread* const thread_;  // nullptr: an OS thread
   std::atomic<uint32_t> state_{kWaiting};
+  bool gift_ = false;
   Waiter* next_ = nullptr;
   Waiter* previous_ = nullptr;
 };

@@ -51,20 +51,42 @@ class Pauses {
 
 // Calls `attempt` until it returns something else than EBUSY, which is the result; ETIMEDOUT when `clock` has passed
 // `instant` (nullptr: never), EINVAL for an instant that is none, both only where the first try did not settle it.
-// `is_shared`: with other processes. On a green thread that may park. Parks.
-template <typename Attempt>
-int AwaitLock(const void* lock, bool is_shared, clockid_t clock, const timespec* instant, Attempt attempt) {
+// `is_shared`: with other processes. `give_back` undoes a release that was handed over (ParkingLot::HandOver) to a
+// caller who had got the lock by itself; for locks that are never handed over it is not called. On a green thread that
+// may park. Parks.
+template <typename Attempt, typename GiveBack>
+int AwaitLock(const void* lock, bool is_shared, clockid_t clock, const timespec* instant, Attempt attempt,
+              GiveBack give_back) {
   if (const int result = attempt(); result != EBUSY) return result;
   if (instant != nullptr && !IsInstant(*instant)) return EINVAL;
   const int64_t deadline_ns = DeadlineAt(clock, instant);
   Pauses pauses;
   green::ParkingLot::Waiter waiter(lock);
-  for (;;) {
-    if (const int result = attempt(); result != EBUSY) return result;
+  int result = attempt();
+  while (result == EBUSY) {
     const int64_t until_ns = is_shared ? pauses.NextEndNs(deadline_ns) : deadline_ns;
     const bool timed_out = waiter.WaitUncancellable(until_ns) == green::ParkResult::kTimedOut;
-    if (timed_out && until_ns == deadline_ns) return ETIMEDOUT;
+    if (waiter.TakeGift()) {
+      result = 0;
+    } else if (timed_out && until_ns == deadline_ns) {
+      result = ETIMEDOUT;
+    } else {
+      result = attempt();
+    }
   }
+  if (waiter.Leave()) {
+    if (result == 0) {
+      give_back();
+    } else {
+      result = 0;
+    }
+  }
+  return result;
+}
+
+template <typename Attempt>
+int AwaitLock(const void* lock, bool is_shared, clockid_t clock, const timespec* instant, Attempt attempt) {
+  return AwaitLock(lock, is_shared, clock, instant, attempt, [] {});
 }
 
 // The OS thread's id, as gettid(2) gives it, without the system call.

@@ -20,6 +20,10 @@ namespace {
 
 constexpr int64_t kIdleNs = 5 * kNanosecondsPerSecond;
 
+// How long a job waits for the helpers that there are before one more is started for it: most take microseconds, and
+// need not be as many threads as they are jobs.
+constexpr int64_t kPatienceNs = 2 * kNanosecondsPerMillisecond;
+
 // On the stack of who waits for it.
 struct Job {
   void (*function)(void* argument);
@@ -119,24 +123,41 @@ bool Withdraw(Job* job) {
   return false;
 }
 
-// Puts it in line, with a helper to come. False: there is none and none can be made.
+// One more helper, unless there are enough. The lock is held, and given up meanwhile.
+void AddHelper(std::unique_lock<OsLock>* lock) {
+  if (pool.helpers + pool.starting >= kHelpersMax) return;
+  ++pool.starting;
+  lock->unlock();
+  const bool started = StartHelper();
+  lock->lock();
+  --pool.starting;
+  if (started) ++pool.helpers;
+}
+
+// Puts it in line. False: there is no helper, and none can be made.
 bool Post(Job* job) {
-  bool start;
   {
-    std::lock_guard<OsLock> lock(pool.lock);
+    std::unique_lock<OsLock> lock(pool.lock);
     (pool.first != nullptr ? pool.last->next : pool.first) = job;
     pool.last = job;
     ++pool.queued;
-    start = pool.queued > pool.idle + pool.starting && pool.helpers + pool.starting < kHelpersMax;
-    if (start) ++pool.starting;
+    if (pool.helpers + pool.starting == 0) AddHelper(&lock);
+    if (pool.helpers + pool.starting == 0 && Withdraw(job)) return false;
   }
   green::ParkingLot::WakeOne(&pool);
-  if (!start) return true;
-  const bool started = StartHelper();
-  std::lock_guard<OsLock> lock(pool.lock);
-  --pool.starting;
-  if (started) ++pool.helpers;
-  return pool.helpers > 0 || !Withdraw(job);
+  return true;
+}
+
+// Nobody has taken it for a while: the helpers are all at something long.
+void Hasten(Job* job) {
+  std::unique_lock<OsLock> lock(pool.lock);
+  const bool is_queued = Withdraw(job);
+  if (!is_queued) return;
+  job->next = pool.first;  // where it has stood so long
+  if (pool.first == nullptr) pool.last = job;
+  pool.first = job;
+  ++pool.queued;
+  AddHelper(&lock);
 }
 
 }  // namespace
@@ -147,7 +168,12 @@ void OffloadCall(void (*function)(void* argument), void* argument) {
   Job job{.function = function, .argument = argument};
   if (!Post(&job)) return function(argument);
   green::ParkingLot::Waiter waiter(&job);
-  while (!job.done.load(std::memory_order_acquire)) waiter.WaitUncancellable();
+  int64_t deadline_ns = Clock::Monotonic()->NowNs() + kPatienceNs;
+  while (!job.done.load(std::memory_order_acquire)) {
+    if (waiter.WaitUncancellable(deadline_ns) != green::ParkResult::kTimedOut) continue;
+    Hasten(&job);
+    deadline_ns = kNeverNs;
+  }
   errno = job.error_number;
   h_errno = job.host_error_number;
 }

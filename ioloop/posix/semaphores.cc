@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <semaphore.h>
 
+#include <cstdint>
 #include <cstring>
 
 #include "green/parking_lot.h"
@@ -20,15 +21,23 @@ bool IsShared(const sem_t* semaphore) {
   return shared != 0;
 }
 
+// Whether OS threads sleep in the C library's wait; glibc counts them above the value.
+bool HasOsWaiters(const sem_t* semaphore) {
+  return __atomic_load_n(reinterpret_cast<const uint64_t*>(semaphore), __ATOMIC_RELAXED) >> 32 != 0;
+}
+
 int Wait(sem_t* semaphore, clockid_t clock, const timespec* deadline) {
   const int error_before = errno;
   if (sem_trywait(semaphore) == 0) return 0;
   // Signal handlers of Python run when lock.acquire() has seen EINTR.
   BlockingCall call;
-  const int result = AwaitLock(semaphore, IsShared(semaphore), clock, deadline, [&] {
-    if (sem_trywait(semaphore) == 0) return 0;
-    return call.Ended() != 0 ? EINTR : EBUSY;
-  });
+  const int result = AwaitLock(
+      semaphore, IsShared(semaphore), clock, deadline,
+      [&] {
+        if (sem_trywait(semaphore) == 0) return 0;
+        return call.Ended() != 0 ? EINTR : EBUSY;
+      },
+      [&] { parking::sem_post(semaphore); });
   errno = result == 0 ? error_before : result;
   return result == 0 ? 0 : -1;
 }
@@ -48,6 +57,8 @@ int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* deadline) {
 }
 
 int sem_post(sem_t* semaphore) {
+  // While OS threads wait too, in the C library, it is first come, first served.
+  if (!HasOsWaiters(semaphore) && green::ParkingLot::HandOver(semaphore)) return 0;
   const int result = real::sem_post(semaphore);
   // By its address only: whoever the post let in may have destroyed it.
   if (result == 0) green::ParkingLot::WakeOne(semaphore);

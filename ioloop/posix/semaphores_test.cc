@@ -73,6 +73,61 @@ TEST_F(SemaphoresTest, EveryPostLetsOneIn) {
   world_.RunAll();
 }
 
+TEST_F(SemaphoresTest, WhoReleasesAndTakesAgainAtOnceKeepsNobodyOut) {
+  sem_post(&semaphore_);
+  bool had_it = false;
+  int rounds = 0;
+  world_.Go([&] {
+    while (!had_it && rounds < 1000) {
+      sem_wait(&semaphore_);
+      ++rounds;
+      sched_yield();  // while it is held
+      sem_post(&semaphore_);
+    }
+  });
+  world_.Go([&] {
+    sem_wait(&semaphore_);
+    had_it = true;
+    sem_post(&semaphore_);
+  });
+  world_.RunAll();
+  EXPECT_EQ(rounds, 2);  // it waits for its turn in the second one
+  EXPECT_EQ(sem_trywait(&semaphore_), 0);
+  EXPECT_EQ(sem_trywait(&semaphore_), -1);
+}
+
+TEST_F(SemaphoresTest, NoPermitIsLostWhenAPostMeetsADeadline) {
+  constexpr int kRounds = 2000;
+  std::atomic<int> posted{0};
+  std::atomic<bool> stop{false};
+  std::atomic<int> taken{0};
+  std::thread poster([&] {
+    while (!stop) {
+      if (posted - taken < 2) {
+        ++posted;
+        sem_post(&semaphore_);
+      }
+      std::this_thread::yield();
+    }
+  });
+  for (int green = 0; green < 2; ++green) {
+    world_.Go([&] {
+      for (int i = 0; i < kRounds; ++i) {
+        timespec instant;
+        clock_gettime(CLOCK_MONOTONIC, &instant);
+        instant.tv_nsec += i % 50 * 1000;
+        if (instant.tv_nsec >= 1'000'000'000) instant.tv_nsec = 0, ++instant.tv_sec;
+        if (sem_clockwait(&semaphore_, CLOCK_MONOTONIC, &instant) == 0) ++taken;
+      }
+    });
+  }
+  world_.RunAll();
+  stop = true;
+  poster.join();
+  while (sem_trywait(&semaphore_) == 0) ++taken;
+  EXPECT_EQ(taken, posted);
+}
+
 TEST_F(SemaphoresTest, AnOsThreadLetsAGreenThreadIn) {
   std::thread thread;
   world_.Run([&] {
