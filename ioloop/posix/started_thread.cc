@@ -132,7 +132,6 @@ int StartedThread::AwaitEnd(int64_t deadline_ns) {
   green::ParkingLot::Waiter waiter(this);
   for (bool in_time = true;;) {
     if ((state_.load(std::memory_order_acquire) & kEnded) != 0) break;
-    if (deadline_ns == 0) return EBUSY;
     if (!in_time) return ETIMEDOUT;
     if (getpid() != process_) return ESRCH;  // it stayed behind in the parent
     const green::GreenThread* thread = this->thread();
@@ -149,6 +148,10 @@ int StartedThread::AwaitEnd(int64_t deadline_ns) {
 
 int StartedThread::Join(void** result, int64_t deadline_ns) {
   if (Current() == this) return EDEADLK;
+  // A try does not claim what it cannot have: it would get in the way of somebody's join.
+  if (deadline_ns == 0 && (state_.load(std::memory_order_acquire) & (kInUse | kEnded | kDetached)) == kInUse) {
+    return EBUSY;
+  }
   uint32_t before;
   if (const int error = Claim(kBeingJoined, &before); error != 0) return error;
   {

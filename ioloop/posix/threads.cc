@@ -195,8 +195,8 @@ int pthread_detach(pthread_t thread) {
 }
 
 void pthread_exit(void* result) {
-  if (ParkingLoop() == nullptr) return real::pthread_exit(result);
   if (StartedThread* started = StartedThread::Current(); started != nullptr) started->Exit(result);
+  if (ParkingLoop() == nullptr) return real::pthread_exit(result);
   std::fputs("greenring: pthread_exit was called on a green thread that nobody started: it waits for good\n", stderr);
   for (;;) green::Scheduler::Current()->ParkUncancellable();
 }

@@ -19,7 +19,8 @@
 // are no cancellation points. pthread_setname_np of one is checked and forgotten. Signals, processor affinity, clocks
 // and priorities of a green thread are those of the OS thread that it runs on.
 //
-// In the child of fork the caller keeps its handle; other green threads are not there, whatever their state says.
+// In the child of fork the caller keeps its handle, and its end as a started thread is the end of the process. Others
+// are not there: a join of one that had not ended is ESRCH.
 #pragma once
 
 namespace greenring::posix {
