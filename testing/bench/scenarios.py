@@ -15,7 +15,7 @@ from components import Postgres
 
 SETTLE_S = 0.3  # from the load's end until the server has closed its connections and gone back to sleep
 
-WARM_S = 4  # until as many requests as there are connections wait, also where a server starts them slowly
+WARM_S = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +158,7 @@ class Waiting(Requests):
         with contextlib.ExitStack() as stack:
             environment = {}
             if self.postgres_connections:
-                postgres = Postgres(self.postgres_connections, processes.pin(processes.CLIENT_CPU))
-                stack.enter_context(postgres)
+                postgres = stack.enter_context(Postgres(self.postgres_connections))
                 environment["BENCH_DSN"] = postgres.dsn
             for server in chosen:
                 with servers.running(server, self.app, settings.directory, self.connections, environment) as running:
@@ -182,6 +181,7 @@ class Waiting(Requests):
         while_parked = []
         load.wrk(running.url + "/", self.few_connections, 1)
         before = resident()
+        load.wrk(running.url + "/", self.connections, WARM_S)  # some servers take a second to get that many going
         load.wrk(running.url + "/", self.connections, WARM_S, halfway=lambda: while_parked.append(resident()))
         time.sleep(SETTLE_S)
         return (while_parked[0] - before) / (self.connections - self.few_connections)

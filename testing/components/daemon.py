@@ -20,9 +20,7 @@ class Daemon:
 
     stop_signal = signal.SIGTERM
 
-    def __init__(self, preexec=None):
-        """`preexec` is called in the new process first, to pin it to a CPU for example."""
-        self._preexec = preexec
+    def __init__(self):
         self.port = None
         self.directory = None
         self._process = None
@@ -51,8 +49,7 @@ class Daemon:
             self.prepare()
             with self.log_path.open("wb") as log:
                 self._process = subprocess.Popen(self._unprivileged(self.command()), stdin=subprocess.DEVNULL,
-                                                 stdout=log, stderr=log, cwd=self.directory,
-                                                 preexec_fn=self._preexec)
+                                                 stdout=log, stderr=log, cwd=self.directory)
             self._wait_until_it_answers()
         except BaseException:
             self.stop()

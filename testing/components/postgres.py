@@ -13,8 +13,8 @@ class Postgres(Daemon):
 
     stop_signal = signal.SIGINT  # "fast": open connections are closed, not waited for
 
-    def __init__(self, connections_max=200, preexec=None):
-        super().__init__(preexec)
+    def __init__(self, connections_max=200):
+        super().__init__()
         self._connections_max = connections_max
         self._monitor = None
 
