@@ -11,6 +11,7 @@ import unittest
 from case import on_each_engine
 from components import SlowDns, SlowPage
 from components.dns import ADDRESS as DNS_ADDRESS
+from fixture import Server
 from overlap import OverlapCase
 
 _NAME_HELPERS_MAX = 20  # names are resolved on helper threads: glibc waits inside, where nothing can park
@@ -211,3 +212,41 @@ class Clients(WaitingCase):
     def test_the_ssl_module(self):
         targets = [f"/tls?localhost:{_secure_page.port}/0.5"] * 20
         self.assertEqual(self.assert_overlap(targets, 0.5, _NAME_HELPERS_MAX), [b"waited 0.5"] * 20)
+
+
+@on_each_engine
+class Drain(unittest.TestCase):
+    def serve(self, app, *flags):
+        server = Server(app, *flags, engine=self.engine, usual=("",), env=WaitingCase.environment()).start()
+        self.addCleanup(lambda: server.process.poll() is None and server.kill())
+        return server
+
+    def wait_in(self, server, target):
+        """Five connections whose handlers wait: they began before one that has been answered."""
+        connections = [server.connect() for _ in range(5)]
+        for connection in connections:
+            self.addCleanup(connection.close)
+            connection.send_request("GET", target)
+        with server.connect() as other:
+            self.assertEqual(other.get("/").status, 200)
+        return connections
+
+    def test_waits_are_finished(self):
+        server = self.serve("waiting_app")
+        waiting = self.wait_in(server, "/sleep?0.5")
+        server.terminate()
+        for connection in waiting:
+            self.assertEqual(connection.read_response().body, b"slept")
+        server.stop()
+
+    def test_waits_are_cut_short_when_it_takes_too_long(self):
+        for app, target in (("waiting_app", "/sleep?60"), ("waiting_app", "/process-run?60"),
+                            ("thread_app", "/asyncio?60"), ("thread_app", "/event-wait?never")):
+            with self.subTest(target):
+                server = self.serve(app, "--drain_timeout=100ms")
+                waiting = self.wait_in(server, target)
+                server.terminate()
+                server.log.expect("the drain timed out: 5 requests were cut short")
+                for connection in waiting:
+                    connection.expect_close()
+                server.stop()
