@@ -19,9 +19,12 @@ namespace {
 constinit uintptr_t left_alone_begin = 0;
 constinit size_t left_alone_size = 0;
 
+// The intercepted one, also where interception is suspended: a signal handler may fork.
+constinit thread_local ioloop::EventLoop* loop_of_this_thread = nullptr;
+
 // In the child, on the one thread that it has: whatever it calls next is the system's.
 void OnForkInChild() {
-  if (greenring_intercepting_loop != nullptr) greenring_intercepting_loop->ring()->AbandonAfterFork();
+  if (loop_of_this_thread != nullptr) loop_of_this_thread->ring()->AbandonAfterFork();
   greenring_intercepting_loop = nullptr;
   SetInterruptible(nullptr);
   green::ParkingLot::ForgetAllAfterFork();
@@ -116,13 +119,13 @@ ScopedInterception::ScopedInterception(ioloop::EventLoop* loop) {
   GREENRING_CHECK(greenring_intercepting_loop == nullptr);
   static const int registered = pthread_atfork(nullptr, nullptr, &OnForkInChild);
   GREENRING_CHECK(registered == 0);
-  greenring_intercepting_loop = loop;
+  greenring_intercepting_loop = loop_of_this_thread = loop;
   SetInterruptible(loop->scheduler());
 }
 
 ScopedInterception::~ScopedInterception() {
   SetInterruptible(nullptr);
-  greenring_intercepting_loop = nullptr;
+  greenring_intercepting_loop = loop_of_this_thread = nullptr;
 }
 
 void LeaveAlone(const void* begin, size_t size) {

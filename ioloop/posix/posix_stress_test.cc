@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -23,7 +22,6 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "ioloop/io.h"
 #include "ioloop/posix/lock_test_util.h"
 #include "ioloop/posix/posix_world.h"
 
@@ -62,6 +60,8 @@ class StressWorld {
         alive_[i] = nullptr;
       }));
     }
+    threads.emplace_back([this] { TakeTokens(70, /*is_green=*/false); });
+    for (int who : {71, 72}) world_.Go([this, who] { TakeTokens(who, /*is_green=*/true); });
     world_.Go([this] { Send(); });
     world_.Go([this] { Receive(); });
     world_.Go([this] { Disturb(); });
@@ -74,6 +74,7 @@ class StressWorld {
     sem_getvalue(&semaphore_, &value);
     EXPECT_EQ(value, kPermits);
     EXPECT_EQ(tokens_, 0);
+    EXPECT_EQ(taken_, kBytes);
     EXPECT_EQ(received_, kBytes);
     EXPECT_EQ(in_semaphore_.load() + in_mutex_.load() + in_recursive_.load() + readers_.load() + writers_.load(), 0);
     EXPECT_EQ(pthread_mutex_destroy(&mutex_), 0);
@@ -92,16 +93,12 @@ class StressWorld {
   void Breathe(Random* random, bool is_green) {
     switch ((*random)() % 6) {
       case 0:
-        if (is_green) return SleepUs((*random)() % 300);
-        return std::this_thread::sleep_for(std::chrono::microseconds((*random)() % 300));
+        usleep((*random)() % 300);
+        return;
       case 1:
         if (is_green) return world_.scheduler()->Yield();
         return std::this_thread::yield();
     }
-  }
-
-  void SleepUs(int64_t microseconds) {
-    world_.scheduler()->ParkUncancellable(Clock::Monotonic()->NowNs() + microseconds * 1000);
   }
 
   timespec Soon(Random* random) {
@@ -112,7 +109,7 @@ class StressWorld {
   void Work(int who, bool is_green) {
     Random random(seed_ * 100 + who);
     for (int step = 0; step < kSteps; ++step) {
-      switch (random() % 5) {
+      switch (random() % 4) {
         case 0:
           UseSemaphore(&random, is_green);
           break;
@@ -124,9 +121,6 @@ class StressWorld {
           break;
         case 3:
           UseRwlock(&random, is_green);
-          break;
-        case 4:
-          UseCondition(&random, is_green);
           break;
       }
       Breathe(&random, is_green);
@@ -191,31 +185,38 @@ class StressWorld {
     EXPECT_EQ(pthread_rwlock_unlock(&rwlock_), 0);
   }
 
-  // Brings a token and takes one: never more are wanted than were brought.
-  void UseCondition(Random* random, bool is_green) {
+  // Announces one token, to one of those who take.
+  void BringToken(bool signal_inside) {
     pthread_mutex_lock(&condition_mutex_);
     ++tokens_;
-    if ((*random)() % 2 == 0) pthread_cond_signal(&condition_);
+    if (signal_inside) pthread_cond_signal(&condition_);
     pthread_mutex_unlock(&condition_mutex_);
-    Breathe(random, is_green);
-    pthread_cond_signal(&condition_);
+    if (!signal_inside) pthread_cond_signal(&condition_);
+  }
+
+  // Takes tokens, together with others, until all have been taken: a signal that is lost is a hang.
+  void TakeTokens(int who, bool is_green) {
+    Random random(seed_ * 100 + who);
     pthread_mutex_lock(&condition_mutex_);
-    while (tokens_ == 0) {
-      const timespec deadline = Soon(random);
-      if ((*random)() % 2 == 0) {
+    while (taken_ < kBytes) {
+      if (tokens_ == 0) {
         EXPECT_EQ(pthread_cond_wait(&condition_, &condition_mutex_), 0);
-      } else {
-        pthread_cond_timedwait(&condition_, &condition_mutex_, &deadline);
+        continue;
       }
+      --tokens_;
+      if (++taken_ == kBytes) pthread_cond_broadcast(&condition_);
+      pthread_mutex_unlock(&condition_mutex_);
+      Breathe(&random, is_green);
+      pthread_mutex_lock(&condition_mutex_);
     }
-    --tokens_;
     pthread_mutex_unlock(&condition_mutex_);
   }
 
   void Send() {
     Random random(seed_ * 100 + 50);
     for (int i = 0; i < kBytes; ++i) {
-      EXPECT_EQ(ioloop::Write(world_.loop(), pipe_[1], "x", 1, -1), 1);
+      EXPECT_EQ(write(pipe_[1], "x", 1), 1);
+      BringToken(random() % 2 == 0);
       Breathe(&random, /*is_green=*/true);
     }
   }
@@ -223,9 +224,9 @@ class StressWorld {
   void Receive() {
     char bytes[16];
     while (received_ < kBytes) {
-      const int32_t count = ioloop::Read(world_.loop(), pipe_[0], bytes, sizeof(bytes), -1);
+      const ssize_t count = read(pipe_[0], bytes, sizeof(bytes));
       ASSERT_GT(count, 0);
-      received_ += count;
+      received_ += static_cast<int>(count);
     }
   }
 
@@ -236,7 +237,7 @@ class StressWorld {
       if (green::GreenThread* victim = alive_[random() % alive_.size()]) {
         random() % 4 == 0 ? world_.scheduler()->Cancel(victim) : world_.scheduler()->Unpark(victim);
       }
-      SleepUs(random() % 300);
+      usleep(random() % 300);
       if (step % (kSteps / kForks) == 0) Fork();
     }
   }
@@ -247,7 +248,7 @@ class StressWorld {
     if (child == 0) _exit(CheckChild());
     pthread_mutex_unlock(&recursive_);
     int status = 0;
-    while (waitpid(child, &status, WNOHANG) == 0) SleepUs(500);
+    while (waitpid(child, &status, WNOHANG) == 0) usleep(500);
     EXPECT_EQ(WEXITSTATUS(status), 7) << "signal " << WTERMSIG(status);
   }
 
@@ -276,6 +277,7 @@ class StressWorld {
   pthread_mutex_t condition_mutex_ = PTHREAD_MUTEX_INITIALIZER;
   pthread_cond_t condition_ = PTHREAD_COND_INITIALIZER;
   int tokens_ = 0;
+  int taken_ = 0;
   int pipe_[2];
   int received_ = 0;
   std::atomic<int> in_semaphore_{0}, in_mutex_{0}, in_recursive_{0}, readers_{0}, writers_{0};
