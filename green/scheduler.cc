@@ -164,6 +164,7 @@ void Scheduler::Run(Poller* poller) {
   while (!stop_) {
     DrainRemote();
     FireTimers();
+    if (!yielded_to_loop_.empty()) run_queue_.PushBack(yielded_to_loop_.PopFront());
     RunReady();
     if (stop_) break;
     const int64_t deadline_ns = WaitDeadlineNs();
@@ -178,7 +179,9 @@ void Scheduler::Run(Poller* poller) {
 
 void Scheduler::Stop() { stop_ = true; }
 
-int64_t Scheduler::WaitDeadlineNs() { return stop_ || SomethingRunnable() ? 0 : timers_.earliest_deadline_ns(); }
+int64_t Scheduler::WaitDeadlineNs() {
+  return stop_ || SomethingRunnable() || !yielded_to_loop_.empty() ? 0 : timers_.earliest_deadline_ns();
+}
 
 void Scheduler::FireTimers() {
   if (timers_.size() == 0) return;
@@ -211,6 +214,15 @@ void Scheduler::Yield() {
   GreenThread* self = current_;
   GREENRING_CHECK(self != nullptr);
   Enqueue(self);
+  SwitchToNext(self);
+}
+
+void Scheduler::YieldToLoop() {
+  GreenThread* self = current_;
+  GREENRING_CHECK(self != nullptr);
+  self->MoveTo(GreenThread::State::kRunnable);
+  yielded_to_loop_.PushBack(self);
+  switches_left_ = 0;
   SwitchToNext(self);
 }
 

@@ -150,6 +150,10 @@ class Scheduler {
   // Lets every other runnable green thread run first. Parks.
   void Yield();
 
+  // For one that has run for long: the same, and the loop is polled before it runs again. Those that yielded so come
+  // back one a turn, after everybody else: whoever waits for I/O waits for one of them, not for all. Parks.
+  void YieldToLoop();
+
   // Makes `thread` runnable, or leaves it the permit for its next Park. Never parks.
   void Unpark(GreenThread* thread);
 
@@ -210,6 +214,7 @@ class Scheduler {
   StackSlab slab_;
   TimerQueue timers_;
   IntrusiveList<GreenThread> run_queue_;
+  IntrusiveList<GreenThread> yielded_to_loop_;  // runnable too
   GreenThread* current_ = nullptr;
   GreenThread* free_ = nullptr;  // ended green threads, with stack and context, for reuse
   SwitchHook* hook_ = nullptr;

@@ -223,6 +223,25 @@ TEST_P(SchedulerTest, FunctionObjectIsDestroyedWhenItHasReturned) {
   EXPECT_EQ(shared.use_count(), 1);
 }
 
+TEST_P(SchedulerTest, WhoYieldsToTheLoopRunsAfterThoseWhoseTimersAreDue) {
+  std::string order;
+  scheduler_.Spawn([&] {
+    scheduler_.Park(clock_.NowNs() + 1);
+    order += 'p';
+  });
+  scheduler_.Spawn([&] {
+    clock_.Advance(1);
+    scheduler_.Yield();
+    order += 'y';
+    scheduler_.YieldToLoop();
+    order += 'l';
+    scheduler_.YieldToLoop();  // alone
+    scheduler_.Stop();
+  });
+  scheduler_.Run(&poller_);
+  EXPECT_EQ(order, "ypl");
+}
+
 TEST_P(SchedulerTest, SpinningYieldersDoNotStarveTimers) {
   bool done = false;
   scheduler_.Spawn([&] {

@@ -26,6 +26,8 @@ PyThreadState* CurrentState() {
 }  // namespace
 
 void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
+  switch_count_.store(switch_count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (idle()) SetLoopState(LoopState::kBusy);
   GreenletState::Load();
   auto* state = static_cast<PyThreadState*>(thread->host_data());
   if (state == nullptr) {
@@ -34,7 +36,9 @@ void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
     gil_held_ = false;
     PyThreadState_Swap(state);
   } else {
+    switching_ = true;
     PyEval_RestoreThread(state);
+    switching_ = false;
   }
 }
 
@@ -45,12 +49,22 @@ void PythonSwitchHook::OnSwitchOut(green::GreenThread* thread) {
   thread->set_host_data(gil_held_ ? own : nullptr);
 }
 
-void PythonSwitchHook::OnIdle() { GiveUpGil(); }
+void PythonSwitchHook::OnIdle() {
+  GiveUpGil();
+  if (loop_state_.load(std::memory_order_relaxed) == LoopState::kBusy) SetLoopState(LoopState::kIdle);
+}
+
+void PythonSwitchHook::SetLoopState(LoopState state) {
+  loop_state_.store(state, std::memory_order_seq_cst);
+  if (state != LoopState::kIdle) loop_state_.notify_all();
+}
 
 void PythonSwitchHook::GiveUpGil() {
   if (!gil_held_) return;
   gil_held_ = false;
+  switching_ = true;
   PyEval_SaveThread();
+  switching_ = false;
 }
 
 ScopedPythonThread::ScopedPythonThread() : state_(PyThreadState_New(PyInterpreterState_Main())) {

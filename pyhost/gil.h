@@ -22,7 +22,9 @@
 // only.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "green/scheduler.h"
 
@@ -40,9 +42,35 @@ class PythonSwitchHook final : public green::SwitchHook {
   void OnSwitchOut(green::GreenThread* thread) override;
   void OnIdle() override;
 
- private:
-  void GiveUpGil();
+  // For another OS thread that watches how long a green thread runs. Scheduler's thread only.
+  void StartWatch() { SetLoopState(LoopState::kBusy); }
+  void EndWatch() { SetLoopState(LoopState::kUnwatched); }
 
+  // How many switches there were. Thread-safe.
+  uint64_t switch_count() const { return switch_count_.load(std::memory_order_relaxed); }
+
+  // Whether the loop waits for something to do; blocks the OS thread while it does. Between StartWatch and EndWatch.
+  // Thread-safe.
+  bool idle() const { return loop_state_.load(std::memory_order_relaxed) == LoopState::kIdle; }
+  void AwaitBusy() const { loop_state_.wait(LoopState::kIdle); }
+
+  // Whether this OS thread is in one of the functions above.
+  static bool switching() { return switching_; }
+
+ private:
+  enum class LoopState : int {  // int: what futex(2) can wait for
+    kUnwatched,
+    kBusy,
+    kIdle,
+  };
+
+  void GiveUpGil();
+  void SetLoopState(LoopState state);
+
+  static inline constinit thread_local bool switching_ = false;
+
+  std::atomic<uint64_t> switch_count_{0};
+  std::atomic<LoopState> loop_state_{LoopState::kUnwatched};
   bool gil_held_ = false;  // by the green thread that was switched out last, whose state is still the current one
 };
 

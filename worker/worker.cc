@@ -24,6 +24,7 @@
 #include "pyhost/greenlet_state.h"
 #include "pyhost/interpreter.h"
 #include "pyhost/main_thread.h"
+#include "pyhost/preemption.h"
 #include "pyhost/wsgi_handler.h"
 #include "worker/access_log.h"
 #include "worker/connection.h"
@@ -80,6 +81,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
     main_thread_ = &main_thread;
     main_thread.Start([this] { scheduler_.Stop(); });
     {
+      pyhost::Preemption preemption(&switch_hook_);
       posix::ScopedInterception interception(&loop_);
       scheduler_.Run(&loop_);
     }
@@ -206,7 +208,10 @@ absl::Status RunWorker(const WorkerOptions& options) {
                                   .argv = {}});
   if (!interpreter.ok()) return interpreter.status();
   const pyhost::MemoryRange gil = pyhost::GilMemory();
-  posix::LeaveAlone(gil.begin, gil.size_bytes);
+  posix::LeaveAlone({.begin = gil.begin,
+                     .size_bytes = gil.size_bytes,
+                     .before_lock = &pyhost::Preemption::BeforeLock,
+                     .after_unlock = &pyhost::Preemption::AfterUnlock});
   pyhost::GreenletState::Watch();
   if (options.python_threads == PythonThreads::kGreen) MakePythonThreadsGreen();
   absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);

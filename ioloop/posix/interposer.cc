@@ -16,8 +16,7 @@ constinit thread_local greenring::ioloop::EventLoop* greenring_intercepting_loop
 namespace greenring::posix {
 namespace {
 
-constinit uintptr_t left_alone_begin = 0;
-constinit size_t left_alone_size = 0;
+constinit LeftAlone left_alone;
 
 // The intercepted one, also where interception is suspended: a signal handler may fork.
 constinit thread_local ioloop::EventLoop* loop_of_this_thread = nullptr;
@@ -128,13 +127,18 @@ ScopedInterception::~ScopedInterception() {
   greenring_intercepting_loop = loop_of_this_thread = nullptr;
 }
 
-void LeaveAlone(const void* begin, size_t size) {
-  left_alone_begin = reinterpret_cast<uintptr_t>(begin);
-  left_alone_size = size;
-}
+void LeaveAlone(const LeftAlone& what) { left_alone = what; }
 
 bool IsLeftAlone(const void* object) {
-  return reinterpret_cast<uintptr_t>(object) - left_alone_begin < left_alone_size;
+  return reinterpret_cast<uintptr_t>(object) - reinterpret_cast<uintptr_t>(left_alone.begin) < left_alone.size_bytes;
+}
+
+void BeforeLockOfLeftAlone(const void* mutex) {
+  if (left_alone.before_lock != nullptr && ParkingLoop() != nullptr) left_alone.before_lock(mutex);
+}
+
+void AfterUnlockOfLeftAlone(const void* mutex) {
+  if (left_alone.after_unlock != nullptr && ParkingLoop() != nullptr) left_alone.after_unlock(mutex);
 }
 
 }  // namespace greenring::posix

@@ -57,11 +57,25 @@ inline ioloop::EventLoop* ParkingLoop() {
   return loop != nullptr && loop->scheduler()->current() != nullptr ? loop : nullptr;
 }
 
-// Mutexes and condition variables in [begin, begin + size) are left to the C library on green threads too: those of a
-// runtime that guards its own OS thread with them and never parks while it holds one (CPython's GIL). Before any
-// interception; at most one range.
-void LeaveAlone(const void* begin, size_t size);
+// Mutexes and condition variables that are left to the C library on green threads too: those of a runtime that guards
+// its own OS thread with them and never parks while it holds one (CPython's GIL).
+struct LeftAlone {
+  const void* begin = nullptr;
+  size_t size_bytes = 0;
+
+  // If not nullptr, called on a green thread whose calls are intercepted: before it locks such a mutex, where the
+  // runtime may park instead, and after it has unlocked one.
+  void (*before_lock)(const void* mutex) = nullptr;
+  void (*after_unlock)(const void* mutex) = nullptr;
+};
+
+// Before any interception; the last one counts.
+void LeaveAlone(const LeftAlone& left_alone);
 bool IsLeftAlone(const void* object);
+
+// The runtime is told.
+void BeforeLockOfLeftAlone(const void* mutex);
+void AfterUnlockOfLeftAlone(const void* mutex);
 
 // A function of the C library, found at its first call. Called like one, by any thread.
 template <typename Pointer>

@@ -106,6 +106,7 @@ int Lock(pthread_mutex_t* mutex, clockid_t clock, const timespec* deadline, Bloc
 }  // namespace
 
 int pthread_mutex_lock(pthread_mutex_t* mutex) {
+  if (IsLeftAlone(mutex)) BeforeLockOfLeftAlone(mutex);
   return Lock(mutex, CLOCK_REALTIME, nullptr, [&] { return real::pthread_mutex_lock(mutex); });
 }
 
@@ -126,7 +127,11 @@ int pthread_mutex_trylock(pthread_mutex_t* mutex) {
 }
 
 int pthread_mutex_unlock(pthread_mutex_t* mutex) {
-  if (IsLeftAlone(mutex)) return real::pthread_mutex_unlock(mutex);
+  if (IsLeftAlone(mutex)) {
+    const int result = real::pthread_mutex_unlock(mutex);
+    AfterUnlockOfLeftAlone(mutex);
+    return result;
+  }
   const green::GreenThread* thread = green::GreenThread::Current();
   if (thread != nullptr && !thread->is_os_thread()) {
     const int kind = KindOf(mutex);

@@ -214,7 +214,7 @@ TEST_F(MutexesTest, WhatIsLeftAloneIsTheCLibrarys) {
   GTEST_SKIP() << "to TSan green threads are threads, of which two have one mutex here";
 #endif
   Init(PTHREAD_MUTEX_RECURSIVE);
-  LeaveAlone(&mutex_, sizeof(mutex_));
+  LeaveAlone({.begin = &mutex_, .size_bytes = sizeof(mutex_)});
   world_.Go([&] {
     pthread_mutex_lock(&mutex_);
     world_.scheduler()->Yield();
@@ -225,7 +225,31 @@ TEST_F(MutexesTest, WhatIsLeftAloneIsTheCLibrarys) {
     EXPECT_EQ(pthread_mutex_unlock(&mutex_), 0);
   });
   world_.RunAll();
-  LeaveAlone(nullptr, 0);
+  LeaveAlone({});
+}
+
+TEST_F(MutexesTest, WhoLeavesThemAloneIsToldOfEveryLockOfAGreenThread) {
+  static constinit int about_to_lock = 0, unlocked = 0;
+  Init(PTHREAD_MUTEX_NORMAL);
+  LeaveAlone({.begin = &mutex_,
+              .size_bytes = sizeof(mutex_),
+              .before_lock = [](const void*) { ++about_to_lock; },
+              .after_unlock = [](const void*) { ++unlocked; }});
+  const auto lock_and_unlock = [&] {
+    pthread_mutex_lock(&mutex_);
+    pthread_mutex_unlock(&mutex_);
+  };
+  std::thread(lock_and_unlock).join();
+  lock_and_unlock();
+  EXPECT_EQ(about_to_lock + unlocked, 0);
+  world_.Run([&] {
+    pthread_mutex_lock(&mutex_);
+    EXPECT_EQ(about_to_lock, 1);
+    EXPECT_EQ(unlocked, 0);
+    pthread_mutex_unlock(&mutex_);
+    EXPECT_EQ(unlocked, 1);
+  });
+  LeaveAlone({});
 }
 
 TEST_F(MutexesTest, RobustAndInheritingOnesAreTheCLibrarys) {

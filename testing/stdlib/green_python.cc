@@ -20,6 +20,8 @@
 #include "pyhost/gil.h"
 #include "pyhost/greenlet_state.h"
 #include "pyhost/main_thread.h"
+#include "pyhost/preemption.h"
+#include "pyhost/py_ref.h"
 #include "pyhost/python.h"
 
 namespace greenring {
@@ -50,6 +52,24 @@ void StartPython(int argc, char** argv) {
   Py_DECREF(path);
 }
 
+pyhost::Preemption* preemption = nullptr;
+
+PyObject* EndPreemption(PyObject*, PyObject*) {
+  delete preemption;
+  Py_RETURN_NONE;
+}
+
+// Until the interpreter's end begins.
+void StartPreemption(pyhost::PythonSwitchHook* hook) {
+  static PyMethodDef end = {"end_preemption", EndPreemption, METH_NOARGS, nullptr};
+  preemption = new pyhost::Preemption(hook);
+  const pyhost::PyRef function(PyCFunction_New(&end, nullptr));
+  const pyhost::PyRef atexit(PyImport_ImportModule("atexit"));
+  GREENRING_CHECK(function && atexit);
+  const pyhost::PyRef registered(PyObject_CallMethod(atexit.get(), "register", "O", function.get()));
+  GREENRING_CHECK(registered);
+}
+
 int Run(int argc, char** argv) {
   auto ring = ioloop::Uring::Create({});
   if (!ring.ok()) {
@@ -63,11 +83,15 @@ int Run(int argc, char** argv) {
   scheduler->SetSwitchHook(&hook);
   int exit_code = 0;
   const pyhost::MemoryRange gil = pyhost::GilMemory();
-  posix::LeaveAlone(gil.begin, gil.size_bytes);
+  posix::LeaveAlone({.begin = gil.begin,
+                     .size_bytes = gil.size_bytes,
+                     .before_lock = &pyhost::Preemption::BeforeLock,
+                     .after_unlock = &pyhost::Preemption::AfterUnlock});
   scheduler->Spawn(
       [&] {
         StartPython(argc, argv);
         pyhost::GreenletState::Watch();
+        StartPreemption(&hook);
         posix::StartCapture capture;
         pyhost::StartOneThread();
         posix::SetGreenStarts(capture.start_routine());
