@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,8 +37,13 @@
 namespace greenring::worker {
 namespace {
 
-// From here on a thread that Python code starts is a green thread. GIL held.
-void MakePythonThreadsGreen() {
+// From here on a thread that Python code starts is a green thread. It gives way as Python's threads do when it
+// computes. GIL held.
+void MakePythonThreadsGreen(const pyhost::MemoryRange& gil) {
+  posix::LeaveAlone({.begin = gil.begin,
+                     .size_bytes = gil.size_bytes,
+                     .before_lock = &pyhost::Preemption::BeforeLock,
+                     .after_unlock = &pyhost::Preemption::AfterUnlock});
   posix::StartCapture capture;
   pyhost::StartOneThread();
   posix::SetGreenStarts(capture.start_routine());
@@ -81,7 +87,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
     main_thread_ = &main_thread;
     main_thread.Start([this] { scheduler_.Stop(); });
     {
-      pyhost::Preemption preemption(&switch_hook_);
+      std::optional<pyhost::Preemption> preemption;
+      if (options_.python_threads == PythonThreads::kGreen) preemption.emplace(&switch_hook_);
       posix::ScopedInterception interception(&loop_);
       scheduler_.Run(&loop_);
     }
@@ -208,12 +215,9 @@ absl::Status RunWorker(const WorkerOptions& options) {
                                   .argv = {}});
   if (!interpreter.ok()) return interpreter.status();
   const pyhost::MemoryRange gil = pyhost::GilMemory();
-  posix::LeaveAlone({.begin = gil.begin,
-                     .size_bytes = gil.size_bytes,
-                     .before_lock = &pyhost::Preemption::BeforeLock,
-                     .after_unlock = &pyhost::Preemption::AfterUnlock});
+  posix::LeaveAlone({.begin = gil.begin, .size_bytes = gil.size_bytes});
+  if (options.python_threads == PythonThreads::kGreen) MakePythonThreadsGreen(gil);
   pyhost::GreenletState::Watch();
-  if (options.python_threads == PythonThreads::kGreen) MakePythonThreadsGreen();
   absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);
   if (!application.ok()) return application.status();
 
