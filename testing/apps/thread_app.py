@@ -4,6 +4,7 @@ import asyncio
 import collections
 import concurrent.futures
 import contextvars
+import faulthandler
 import hashlib
 import logging
 import multiprocessing
@@ -306,6 +307,27 @@ def fork(environ, start_response):
     return as_json(start_response, [told, os.waitstatus_to_exitcode(status), _at_fork["parent"] > 0])
 
 
+@application.at("/fork-terminated")
+def fork_terminated(environ, start_response):
+    """A child that sleeps gets SIGTERM, whose handler in the parent is the server's."""
+    child = os.fork()
+    if child == 0:
+        try:
+            time.sleep(30)
+        finally:
+            os._exit(1)
+    os.kill(child, signal.SIGTERM)
+    _, status = os.waitpid(child, 0)
+    return as_json(start_response, os.waitstatus_to_exitcode(status))
+
+
+@application.at("/multiprocessing-pool")
+def multiprocessing_pool(environ, start_response):
+    """Three threads of the pool's own in the parent; its children are ended by SIGTERM."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return as_json(start_response, pool.map(abs, range(-4, 0)))
+
+
 def _square(number, seconds, results):
     time.sleep(seconds)
     results.put(number * number)
@@ -327,6 +349,17 @@ def run_multiprocessing(environ, start_response):
     for process in processes:
         process.close()
     return as_json(start_response, [values, codes])
+
+
+@application.at("/watchdog")
+def watchdog(environ, start_response):
+    """faulthandler's thread, which blocks all signals for itself, prints where this request is."""
+    with tempfile.TemporaryFile() as file:
+        faulthandler.dump_traceback_later(0.05, file=file)
+        time.sleep(0.2)
+        faulthandler.cancel_dump_traceback_later()
+        file.seek(0)
+        return as_json(start_response, b"in watchdog" in file.read())
 
 
 # The standard library, by many at a time

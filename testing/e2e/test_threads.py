@@ -142,6 +142,13 @@ class GreenOwnThreads(ThreadCase):
         self.assertEqual(self.assert_overlap_json(["/timer?0.5"] * 10, 0.5), [True] * 10)
 
 
+    def test_a_thread_that_blocks_signals_leaves_the_server_s_alone(self):
+        """The server is ended by SIGTERM after the last test of the class."""
+        self.assertIs(self.json("/watchdog"), True)
+        with open(f"/proc/{self.server.pid}/status") as status:
+            self.assertIn("SigBlk:\t0000000000000000\n", status.read())
+
+
 class Forks(ThreadCase):
     def test_the_child_of_a_handler_runs_on_its_own(self):
         self.assertEqual(self.assert_overlap_json(["/fork?0.5"] * 10, 0.5), [["told by the child", 7, True]] * 10)
@@ -150,6 +157,15 @@ class Forks(ThreadCase):
         targets = ["/multiprocessing?0.5", "/sleep?0.5"] * 5
         bodies = self.assert_overlap(targets, 0.5)
         self.assertEqual([json.loads(body) for body in bodies[::2]], [[[0, 1, 4], [0, 0, 0]]] * 5)
+
+    def test_a_signal_to_the_child_is_the_child_s(self):
+        self.assertEqual(self.json("/fork-terminated"), -signal.SIGTERM)
+        self.assert_alive()
+
+    def test_a_pool_of_processes(self):
+        for body in self.read_all(self.send_all(["/multiprocessing-pool"] * 3)):
+            self.assertEqual(json.loads(body), [4, 3, 2, 1])
+        self.assert_alive()
 
     def test_the_server_serves_after_its_children_have_gone(self):
         self.read_all(self.send_all(["/fork?0"] * 10))

@@ -241,7 +241,8 @@ class Drain(unittest.TestCase):
 
     def test_waits_are_cut_short_when_it_takes_too_long(self):
         for app, target in (("waiting_app", "/sleep?60"), ("waiting_app", "/process-run?60"),
-                            ("thread_app", "/asyncio?60"), ("thread_app", "/event-wait?never")):
+                            ("thread_app", "/asyncio?60"), ("thread_app", "/gevent?60"),
+                            ("thread_app", "/event-wait?never")):
             with self.subTest(target):
                 server = self.serve(app, "--drain_timeout=100ms")
                 waiting = self.wait_in(server, target)
