@@ -13,7 +13,9 @@ int32_t Operation::Wait(int64_t deadline_ns, WaitGuard* guard) {
   int32_t ended = 0;
   while (!done_ && ended == 0 && park == green::ParkResult::kUnparked) {
     if (guard != nullptr) ended = guard->Ended();
-    if (ended == 0) park = scheduler->Park(deadline_ns);
+    if (ended != 0) break;
+    const bool cancellable = guard == nullptr || guard->cancellable();
+    park = cancellable ? scheduler->Park(deadline_ns) : scheduler->ParkUncancellable(deadline_ns);
   }
   if (done_) return result_;
   loop_->ring()->Cancel(this);

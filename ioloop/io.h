@@ -45,6 +45,9 @@ class WaitGuard {
   // 0: wait on. A negative errno: the operation is to be cancelled, and this is the result unless one came first.
   virtual int32_t Ended() = 0;
 
+  // Whether Scheduler::Cancel ends the wait.
+  virtual bool cancellable() const { return true; }
+
  protected:
   ~WaitGuard() = default;
 };

@@ -122,7 +122,8 @@ class Ring {
   // kReapMax. Returns how many.
   virtual size_t Reap() = 0;
 
-  // Makes a SubmitAndWait that waits, or the next one that would (`wait_count` is not 0), return at once. Thread-safe and async-signal-safe.
+  // Makes a SubmitAndWait that waits, or the next one that would (`wait_count` is not 0), return at once. Thread-safe
+  // and async-signal-safe.
   virtual void Wake() = 0;
 
   // In the child after fork, before anything else is done with the ring there: from now on this object shares nothing

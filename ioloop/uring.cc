@@ -82,7 +82,6 @@ uint32_t Consistent(uint32_t features) {
   return features;
 }
 
-// A copy of the server would answer its clients a second time.
 // Applications take low descriptors for their own: they count them, close ranges of them, expect the first free one to
 // be 3. So ours are above those, where the process may have so many. Consumes `fd`.
 int OutOfTheWay(int fd) {
@@ -93,6 +92,7 @@ int OutOfTheWay(int fd) {
   return moved;
 }
 
+// A copy of the server would answer its clients a second time.
 [[noreturn]] void DieAfterFork() {
   std::fprintf(stderr,
                "greenring: process %d was made by fork on a green thread and came back to the event loop, which is its "

@@ -54,15 +54,17 @@ void MainThread::JoinPythonThreads() {
 }
 
 void StartOneThread() {
-  PyThread_type_lock ended = PyThread_allocate_lock();
-  GREENRING_CHECK(ended != nullptr);
-  PyThread_acquire_lock(ended, WAIT_LOCK);
-  const unsigned long thread = PyThread_start_new_thread(
-      [](void* lock) { PyThread_release_lock(static_cast<PyThread_type_lock>(lock)); }, ended);
-  GREENRING_CHECK(thread != PYTHREAD_INVALID_THREAD_ID);
-  PyThread_acquire_lock(ended, WAIT_LOCK);
-  PyThread_release_lock(ended);
-  PyThread_free_lock(ended);
+  const PyRef globals(PyDict_New());
+  GREENRING_CHECK(globals);
+  PyDict_SetItemString(globals.get(), "__builtins__", PyEval_GetBuiltins());
+  const PyRef result(
+      PyRun_String("import _thread\n"
+                   "ended = _thread.allocate_lock()\n"
+                   "ended.acquire()\n"
+                   "_thread.start_new_thread(ended.release, ())\n"
+                   "ended.acquire()\n",
+                   Py_file_input, globals.get(), globals.get()));
+  GREENRING_CHECK(result);
 }
 
 }  // namespace greenring::pyhost

@@ -43,8 +43,8 @@ class MainThread {
   bool stopping_ = false;
 };
 
-// Has CPython start a thread, and waits for its end: whoever answers pthread_create for green threads learns from it
-// what CPython's own threads begin with. GIL held.
+// Has Python code start a thread (as threading.Thread does), and waits for it: whoever answers pthread_create for green
+// threads learns from it what such threads begin with. GIL held.
 void StartOneThread();
 
 }  // namespace greenring::pyhost

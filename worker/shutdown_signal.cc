@@ -15,8 +15,14 @@ namespace {
 
 std::atomic<int> first_signal{0};
 std::atomic<int> wake_fd{-1};
+std::atomic<pid_t> server_pid{0};
 
 void OnSignal(int signal_number) {
+  if (getpid() != server_pid.load()) {  // a child of fork, which has the handler too: it is none of a server
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);  // when this has returned
+    return;
+  }
   int none = 0;
   if (!first_signal.compare_exchange_strong(none, signal_number)) _exit(128 + signal_number);
   const uint64_t one = 1;
@@ -28,6 +34,7 @@ void OnSignal(int signal_number) {
 ShutdownSignal::ShutdownSignal(ioloop::Ring* ring) : ring_(ring), event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   GREENRING_CHECK(event_fd_.valid());
   wake_fd.store(event_fd_.get());
+  server_pid.store(getpid());
   Install();
 }
 

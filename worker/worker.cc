@@ -46,7 +46,7 @@ void MakePythonThreadsGreen(const pyhost::MemoryRange& gil) {
                      .after_unlock = &pyhost::Preemption::AfterUnlock});
   posix::StartCapture capture;
   pyhost::StartOneThread();
-  posix::SetGreenStarts(capture.start_routine());
+  posix::SetGreenStarts(capture.kind());
 }
 
 // What is said to whoever started the server, apart from the error log.

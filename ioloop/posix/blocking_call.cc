@@ -89,10 +89,15 @@ int32_t BlockingCall::AwaitExactly(const pollfd* asked, size_t count, ioloop::Wa
 
 int32_t BlockingCall::Await(ioloop::Operation* operation) { return operation->Wait(deadline_ns_, this); }
 
+green::ParkResult BlockingCall::Park() {
+  green::Scheduler* const scheduler = loop_->scheduler();
+  return cancellable_ ? scheduler->Park(deadline_ns_) : scheduler->ParkUncancellable(deadline_ns_);
+}
+
 int32_t BlockingCall::Sleep() {
   for (;;) {
     if (const int32_t ended = Ended(); ended != 0) return ended;
-    switch (loop_->scheduler()->Park(deadline_ns_)) {
+    switch (Park()) {
       case green::ParkResult::kUnparked:
         break;
       case green::ParkResult::kTimedOut:

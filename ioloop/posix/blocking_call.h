@@ -51,6 +51,13 @@ class BlockingCall final : private ioloop::WaitGuard {
   int64_t deadline_ns() const { return deadline_ns_; }
   void set_deadline_ns(int64_t deadline_ns) { deadline_ns_ = deadline_ns; }
 
+  // From here on Scheduler::Cancel does not end it: for callers that have no answer to ECANCELED.
+  void IgnoreCancel() { cancellable_ = false; }
+  bool cancellable() const override { return cancellable_; }
+
+  // Until somebody unparks the green thread, the deadline, or Cancel unless it is ignored. Parks.
+  green::ParkResult Park();
+
   // One poll(2) event on the descriptor: the mask of what is ready. Parks.
   int32_t AwaitEvents(uint32_t events);
 
@@ -77,6 +84,7 @@ class BlockingCall final : private ioloop::WaitGuard {
   const int fd_;
   int64_t deadline_ns_;
   int64_t back_off_ns_ = 0;
+  bool cancellable_ = true;
   const std::atomic<uint32_t>* const interruptions_;
   const uint32_t interruptions_seen_;
   std::optional<green::ParkingLot::Waiter> closed_;

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -177,16 +178,21 @@ TEST(MultiplexTest, EachEndsAtItsTimeoutWhileOthersRun) {
   }
 }
 
-TEST(MultiplexTest, CancelEndsEach) {
+// Event loops wait in epoll_wait, and some end the process when it fails with anything but EINTR.
+TEST(MultiplexTest, CancelEndsEachButEpoll) {
   for (const Call& call : Calls()) {
     SCOPED_TRACE(call.name);
+    const bool is_epoll = std::string_view(call.name).substr(0, 5) == "epoll";
     PosixWorld world;
     Pipe pipe;
     green::GreenThread* waiter = world.Go([&] {
-      EXPECT_EQ(call.wait(pipe.reader(), -1), -1);
-      EXPECT_EQ(errno, ECANCELED);
+      EXPECT_EQ(call.wait(pipe.reader(), -1), is_epoll ? 1 : -1);
+      EXPECT_TRUE(is_epoll || errno == ECANCELED);
     });
-    world.Go([&, waiter] { world.scheduler()->Cancel(waiter); });
+    world.Go([&, waiter] {
+      world.scheduler()->Cancel(waiter);
+      if (is_epoll) pipe.Write();
+    });
     world.RunAll();
   }
 }

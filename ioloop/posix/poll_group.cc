@@ -43,7 +43,7 @@ int32_t PollGroup::Wait() {
 int32_t PollGroup::ParkUntilOneIsOver() {
   while (!is_ready_ && !is_distracted_) {
     if (const int32_t ended = Ended(); ended != 0) return ended;
-    switch (thread_->scheduler()->Park(call_->deadline_ns())) {
+    switch (call_->Park()) {
       case green::ParkResult::kUnparked:
         break;
       case green::ParkResult::kTimedOut:

@@ -41,6 +41,7 @@ class PollGroup final : private ioloop::WaitGuard {
 
  private:
   int32_t Ended() override;
+  bool cancellable() const override { return call_->cancellable(); }
   int32_t ParkUntilOneIsOver();
   void EndAll();
 
@@ -83,10 +84,12 @@ class PollPlaces {
 };
 
 // Calls `ask` until it answers other than 0, or the deadline has passed (then once more); parks in between, until one
-// of `asked` is worth asking for. Its result, or -1 and errno: EINTR after any signal handler, ECANCELED, ENOMEM.
+// of `asked` is worth asking for. Its result, or -1 and errno: EINTR after any signal handler, ENOMEM, and ECANCELED if
+// `cancellable`.
 template <typename Ask>
-int AskUntil(const pollfd* asked, size_t count, int64_t deadline_ns, Ask ask) {
+int AskUntil(const pollfd* asked, size_t count, int64_t deadline_ns, Ask ask, bool cancellable = true) {
   BlockingCall call(/*fd=*/-1, deadline_ns, Restart::kNever);
+  if (!cancellable) call.IgnoreCancel();
   PollPlaces places(count);
   if (places.get() == nullptr) return static_cast<int>(ReturnOrFail(-ENOMEM));
   for (int rounds = 0;; ++rounds) {

@@ -24,7 +24,7 @@ namespace {
 // TASK_COMM_LEN, which the C library's pthread_setname_np and pthread_getname_np go by.
 constexpr size_t kNameBytesMax = 16;
 
-constinit std::atomic<StartRoutine> green_start{nullptr};
+constinit StartKind green_kind;
 
 GREENRING_UNINSTRUMENTED bool IsGreen(pthread_t handle) { return (handle & 1) != 0; }
 
@@ -131,11 +131,20 @@ int GetStack(const green::GreenThread& thread, pthread_attr_t* attributes) {
   return error;
 }
 
+const void* FirstWordOf(const void* argument) {
+  return argument != nullptr ? *static_cast<const void* const*>(argument) : nullptr;
+}
+
+bool IsGreenKind(StartRoutine function, const void* argument) {
+  if (function == nullptr || function != green_kind.start_routine) return false;
+  return green_kind.first_word == nullptr || FirstWordOf(argument) == green_kind.first_word;
+}
+
 bool Contains(const green::Stack& stack, const void* address) { return address >= stack.base && address < stack.top(); }
 
 }  // namespace
 
-void SetGreenStarts(StartRoutine start_routine) { green_start.store(start_routine, std::memory_order_release); }
+void SetGreenStarts(const StartKind& kind) { green_kind = kind; }
 
 constinit thread_local StartCapture* StartCapture::current_ = nullptr;
 
@@ -146,8 +155,8 @@ StartCapture::StartCapture() {
 
 StartCapture::~StartCapture() { current_ = nullptr; }
 
-void StartCapture::Note(StartRoutine start_routine) {
-  if (current_ != nullptr) current_->start_routine_ = start_routine;
+void StartCapture::Note(StartRoutine start_routine, const void* argument) {
+  if (current_ != nullptr) current_->kind_ = {start_routine, FirstWordOf(argument)};
 }
 
 namespace parking {
@@ -160,9 +169,8 @@ GREENRING_UNINSTRUMENTED pthread_t pthread_self() {
 }
 
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*), void* argument) {
-  StartCapture::Note(function);
-  const bool green = greenring_intercepting_loop != nullptr && function != nullptr &&
-                     function == green_start.load(std::memory_order_acquire);
+  StartCapture::Note(function, argument);
+  const bool green = greenring_intercepting_loop != nullptr && IsGreenKind(function, argument);
   return green ? CreateGreenThread(thread, attributes, function, argument)
                : CreateOsThread(thread, attributes, function, argument);
 }

@@ -2,13 +2,14 @@
 //
 //   StartCapture capture;
 //   ... have a runtime start a thread ...                     // an OS thread, as ever
-//   SetGreenStarts(capture.start_routine());                  // from here on the runtime's threads are green
+//   SetGreenStarts(capture.kind());                           // from here on the runtime's threads of that kind are
+//   green
 //
 // Handles. A green thread's pthread_t has bit 0 set, which no OS thread's has; so every function that takes one knows
 // what it is given without looking it up. The green thread that passes for the OS thread (green::SpawnOptions) has the
 // OS thread's. Of an ended green thread most functions say ESRCH until its place is taken by another one.
 //
-// Started threads. pthread_create with the start routine of SetGreenStarts, on an OS thread whose loop is intercepted,
+// Started threads. pthread_create of a thread of the kind of SetGreenStarts, on an OS thread whose loop is intercepted,
 // makes a green thread there. It can be joined by both kinds of thread, be detached, and end by pthread_exit, whose
 // unwinding is the C library's: destructors run, catch (...) has to rethrow, C's pthread_cleanup_push handlers run
 // where C is compiled with -fexceptions. The stack size and everything else of its attributes but the detach state is
@@ -27,8 +28,15 @@ namespace greenring::posix {
 
 using StartRoutine = void* (*)(void*);
 
-// Which start routine means a green thread; nullptr: none (so it is at first). Thread-safe. Never parks.
-void SetGreenStarts(StartRoutine start_routine);
+// What a thread begins with: a start routine; and, if `first_word` is not nullptr, what its argument begins with.
+// CPython's threads all have the same start routine, whose argument is a record that begins with what they really do.
+struct StartKind {
+  StartRoutine start_routine = nullptr;
+  const void* first_word = nullptr;
+};
+
+// Which threads are to be green; no start routine: none (so it is at first). Before they are started. Never parks.
+void SetGreenStarts(const StartKind& kind);
 
 // Notes what pthread_create is called with on this OS thread, for the object's life; one at a time on a thread.
 class StartCapture {
@@ -38,16 +46,16 @@ class StartCapture {
   StartCapture(const StartCapture&) = delete;
   StartCapture& operator=(const StartCapture&) = delete;
 
-  // Of the last thread created; nullptr: none was.
-  StartRoutine start_routine() const { return start_routine_; }
+  // Of the last thread created.
+  const StartKind& kind() const { return kind_; }
 
   // pthread_create's side.
-  static void Note(StartRoutine start_routine);
+  static void Note(StartRoutine start_routine, const void* argument);
 
  private:
   static thread_local StartCapture* current_;
 
-  StartRoutine start_routine_ = nullptr;
+  StartKind kind_;
 };
 
 }  // namespace greenring::posix

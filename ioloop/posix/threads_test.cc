@@ -54,8 +54,8 @@ void* GreenStart(void* function) { return (*static_cast<std::function<void*()>*>
 
 class ThreadsTest : public ::testing::Test {
  protected:
-  ThreadsTest() { SetGreenStarts(&GreenStart); }
-  ~ThreadsTest() override { SetGreenStarts(nullptr); }
+  ThreadsTest() { SetGreenStarts({.start_routine = &GreenStart}); }
+  ~ThreadsTest() override { SetGreenStarts({}); }
 
   // A green thread on the caller's loop. `function` outlives it.
   static pthread_t StartGreen(std::function<void*()>* function, const pthread_attr_t* attributes = nullptr) {
@@ -571,11 +571,34 @@ TEST_F(ThreadsTest, ACaptureNotesTheStartRoutineOfItsOwnThread) {
     ASSERT_EQ(pthread_create(&thread, nullptr, &GreenStart, &function), 0);
     pthread_join(thread, nullptr);
   }).join();
-  EXPECT_NE(capture.start_routine(), &GreenStart);  // std::thread's own, if any
+  EXPECT_NE(capture.kind().start_routine, &GreenStart);  // std::thread's own, if any
   pthread_t thread;
   ASSERT_EQ(pthread_create(&thread, nullptr, &CallFunction, &function), 0);
-  EXPECT_EQ(capture.start_routine(), &CallFunction);
+  EXPECT_EQ(capture.kind().start_routine, &CallFunction);
   pthread_join(thread, nullptr);
+}
+
+TEST_F(ThreadsTest, OneStartRoutineMayServeSeveralKinds) {
+  struct Record {
+    const void* kind;
+    bool ran_green;
+  };
+  const StartRoutine start = [](void* argument) -> void* {
+    static_cast<Record*>(argument)->ran_green = green::GreenThread::Current() != nullptr;
+    return nullptr;
+  };
+  int green_kind, other_kind;
+  Record green_record{&green_kind, false}, other_record{&other_kind, true};
+  SetGreenStarts({.start_routine = start, .first_word = &green_kind});
+  world_.Run([&] {
+    for (Record* record : {&green_record, &other_record}) {
+      pthread_t thread;
+      ASSERT_EQ(pthread_create(&thread, nullptr, start, record), 0);
+      EXPECT_EQ(pthread_join(thread, nullptr), 0);
+    }
+  });
+  EXPECT_TRUE(green_record.ran_green);
+  EXPECT_FALSE(other_record.ran_green);
 }
 
 }  // namespace

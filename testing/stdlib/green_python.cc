@@ -94,7 +94,7 @@ int Run(int argc, char** argv) {
         StartPreemption(&hook);
         posix::StartCapture capture;
         pyhost::StartOneThread();
-        posix::SetGreenStarts(capture.start_routine());
+        posix::SetGreenStarts(capture.kind());
         exit_code = Py_RunMain();
         scheduler->Stop();
       },
