@@ -1,7 +1,9 @@
 #include "pyhost/preemption.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -46,7 +48,11 @@ Preemption::~Preemption() {
   stop_.store(true, std::memory_order_relaxed);
   hook_->EndWatch();
   PyThreadState* const state = PyGILState_Check() ? PyEval_SaveThread() : nullptr;
-  watcher_.join();
+  // By the system call: a join would park here, and then nobody makes those who compute give way.
+  while (ended_.load(std::memory_order_acquire) == 0) {
+    syscall(SYS_futex, &ended_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+  }
+  watcher_.detach();
   if (state != nullptr) PyEval_RestoreThread(state);
 }
 
@@ -72,6 +78,9 @@ void Preemption::Watch() {
     asked.store(true, std::memory_order_relaxed);
     PyGILState_Release(PyGILState_Ensure());
   }
+  std::atomic<int>* const ended = &ended_;
+  ended->store(1, std::memory_order_release);  // `this` may be gone from here on; an address is enough to wake
+  syscall(SYS_futex, ended, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
 }  // namespace greenring::pyhost

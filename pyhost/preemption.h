@@ -29,7 +29,8 @@ class Preemption {
   // Starts the OS thread. `hook`, which outlives this, is that of the scheduler in question.
   explicit Preemption(PythonSwitchHook* hook);
 
-  // Before the interpreter's end; gives the GIL up meanwhile if the caller holds it. May park.
+  // Before the interpreter's end; gives the GIL up meanwhile if the caller holds it. Blocks the OS thread for up to
+  // 5 ms, and does not park.
   ~Preemption();
 
   Preemption(const Preemption&) = delete;
@@ -46,6 +47,7 @@ class Preemption {
   PythonSwitchHook* const hook_;
   const pid_t process_;
   std::atomic<bool> stop_{false};
+  std::atomic<int> ended_{0};  // what futex(2) waits for
   std::thread watcher_;
 };
 

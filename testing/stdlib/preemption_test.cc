@@ -85,6 +85,21 @@ TEST_F(PreemptionTest, OtherOsThreadsHaveTheirShare) {
   other.join();
 }
 
+TEST_F(PreemptionTest, WhoEndsItOnAGreenThreadGoesOnThoughAnotherComputes) {
+  Execute("spinning = True");
+  world_.Go([this] {
+    ScopedPythonThread python;
+    {
+      Preemption preemption(&hook_);
+      Execute("time.sleep(0.001)");
+    }
+    Execute("spinning = False");
+  });
+  GoPython("while spinning: pass");
+  ScopedGilRelease release;
+  world_.RunAll();
+}
+
 TEST_F(PreemptionTest, WhileTheLoopWaitsThereIsNothingToWatch) {
   std::thread observer([this] {
     while (!hook_.idle()) std::this_thread::yield();
