@@ -151,6 +151,10 @@ void Scheduler::RunReady() {
   Scheduler* const outer = current_scheduler_;
   current_scheduler_ = this;
   switches_left_ = kSwitchesPerPollMax;
+  if (!yielded_to_loop_.empty() && (!SomethingRunnable() || ++turns_passed_over_ > kTurnsPassedOverMax)) {
+    run_queue_.PushBack(yielded_to_loop_.PopFront());
+    turns_passed_over_ = 0;
+  }
   while (switches_left_ > 0 && SomethingRunnable()) SwitchToNext(nullptr);
   current_scheduler_ = outer;
 }
@@ -164,7 +168,6 @@ void Scheduler::Run(Poller* poller) {
   while (!stop_) {
     DrainRemote();
     FireTimers();
-    if (!yielded_to_loop_.empty()) run_queue_.PushBack(yielded_to_loop_.PopFront());
     RunReady();
     if (stop_) break;
     const int64_t deadline_ns = WaitDeadlineNs();

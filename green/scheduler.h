@@ -151,7 +151,8 @@ class Scheduler {
   void Yield();
 
   // For one that has run for long: the same, and the loop is polled before it runs again. Those that yielded so come
-  // back one a turn, after everybody else: whoever waits for I/O waits for one of them, not for all. Parks.
+  // back one by one, each in a turn that has nothing else to run (but not after more than kTurnsPassedOverMax others):
+  // whoever waits for I/O waits for one of them, not for all. Parks.
   void YieldToLoop();
 
   // Makes `thread` runnable, or leaves it the permit for its next Park. Never parks.
@@ -192,6 +193,9 @@ class Scheduler {
   // After this many switches the loop is polled even if green threads are still runnable: they cannot starve I/O.
   static constexpr int kSwitchesPerPollMax = 256;
 
+  // So many turns go to others before one that has yielded to the loop has its own.
+  static constexpr int kTurnsPassedOverMax = 8;
+
  private:
   friend class GreenThread;
 
@@ -215,6 +219,7 @@ class Scheduler {
   TimerQueue timers_;
   IntrusiveList<GreenThread> run_queue_;
   IntrusiveList<GreenThread> yielded_to_loop_;  // runnable too
+  int turns_passed_over_ = 0;                   // in which nobody of those has run
   GreenThread* current_ = nullptr;
   GreenThread* free_ = nullptr;  // ended green threads, with stack and context, for reuse
   SwitchHook* hook_ = nullptr;
