@@ -321,6 +321,11 @@ def fork_terminated(environ, start_response):
     return as_json(start_response, os.waitstatus_to_exitcode(status))
 
 
+@application.at("/current-thread")
+def current_thread(environ, start_response):
+    return plain(start_response, repr(threading.current_thread()).encode())
+
+
 @application.at("/multiprocessing-pool")
 def multiprocessing_pool(environ, start_response):
     """Three threads of the pool's own in the parent; its children are ended by SIGTERM."""

@@ -154,6 +154,8 @@ class Forks(ThreadCase):
         self.assertEqual(self.assert_overlap_json(["/fork?0.5"] * 10, 0.5), [["told by the child", 7, True]] * 10)
 
     def test_multiprocessing_with_fork(self):
+        for body in self.read_all(self.send_all(["/current-thread"] * 10)):  # its stand-in must not outlive the fork
+            self.assertIn(b"Dummy", body)
         targets = ["/multiprocessing?0.5", "/sleep?0.5"] * 5
         bodies = self.assert_overlap(targets, 0.5)
         self.assertEqual([json.loads(body) for body in bodies[::2]], [[[0, 1, 4], [0, 0, 0]]] * 5)
