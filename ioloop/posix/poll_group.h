@@ -83,9 +83,9 @@ class PollPlaces {
   PollGroup::Place* places_;
 };
 
-// Calls `ask` until it answers other than 0, or the deadline has passed (then once more); parks in between, until one
-// of `asked` is worth asking for. Its result, or -1 and errno: EINTR after any signal handler, ENOMEM, and ECANCELED if
-// `cancellable`.
+// After `ask` has answered 0: parks until one of `asked` is worth asking for, and calls it again, until it answers
+// other than 0 or the deadline has passed (then once more). Its result, or -1 and errno: EINTR after any signal
+// handler, ENOMEM, and ECANCELED if `cancellable`.
 template <typename Ask>
 int AskUntil(const pollfd* asked, size_t count, int64_t deadline_ns, Ask ask, bool cancellable = true) {
   BlockingCall call(/*fd=*/-1, deadline_ns, Restart::kNever);
@@ -94,8 +94,7 @@ int AskUntil(const pollfd* asked, size_t count, int64_t deadline_ns, Ask ask, bo
   if (places.get() == nullptr) return static_cast<int>(ReturnOrFail(-ENOMEM));
   for (int rounds = 0;; ++rounds) {
     PollGroup group(&call, asked, count, places.get());
-    const int result = ask();
-    if (result != 0) return result;
+    if (const int result = rounds > 0 ? ask() : 0; result != 0) return result;
     int32_t ended = 0;
     // Others were faster; or it is what a poll always reports and select does not ask for: a hang-up.
     if (rounds > 1) ended = call.BackOff(100 * kNanosecondsPerMicrosecond, 4 * kNanosecondsPerMillisecond);
