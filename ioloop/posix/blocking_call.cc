@@ -11,10 +11,12 @@
 #include "ioloop/posix/interposer.h"
 
 namespace greenring::posix {
+
+constinit std::atomic<uint32_t> handlers_run{0};
+
 namespace {
 
-// Signal handlers that ran in this process: all, and those that were installed without SA_RESTART.
-constinit std::atomic<uint32_t> handlers_run{0};
+// Those of them that were installed without SA_RESTART.
 constinit std::atomic<uint32_t> interrupting_handlers_run{0};
 constinit std::atomic<green::Scheduler*> interruptible{nullptr};
 
@@ -158,7 +160,7 @@ void WakeParkedOn(int fd) {
 }
 
 void InterruptMainThread(Restart restart) {
-  handlers_run.fetch_add(1, std::memory_order_release);
+  handlers_run.fetch_add(1, std::memory_order_seq_cst);
   if (restart == Restart::kNever) interrupting_handlers_run.fetch_add(1, std::memory_order_release);
   green::Scheduler* scheduler = interruptible.load(std::memory_order_acquire);
   green::GreenThread* thread = scheduler != nullptr ? scheduler->os_thread() : nullptr;

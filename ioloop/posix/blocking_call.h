@@ -46,6 +46,9 @@ class BlockingCall final : private ioloop::WaitGuard {
   BlockingCall(const BlockingCall&) = delete;
   BlockingCall& operator=(const BlockingCall&) = delete;
 
+  static constexpr int64_t kFirstPauseNs = kNanosecondsPerMillisecond / 2;
+  static constexpr int64_t kLongestPauseNs = 16 * kNanosecondsPerMillisecond;
+
   ioloop::EventLoop* loop() const { return loop_; }
   ioloop::Ring* ring() const { return loop_->ring(); }
   int64_t deadline_ns() const { return deadline_ns_; }
@@ -73,7 +76,7 @@ class BlockingCall final : private ioloop::WaitGuard {
   int32_t Sleep();
 
   // Sleeps for a time that grows from call to call, for what nobody announces: 0, or how the wait ended. Parks.
-  int32_t BackOff(int64_t first_ns, int64_t longest_ns);
+  int32_t BackOff(int64_t first_ns = kFirstPauseNs, int64_t longest_ns = kLongestPauseNs);
 
   // Not 0: the call is to end with this (see above). Never parks.
   int32_t Ended() override;
@@ -111,6 +114,9 @@ const void* ParkingAddressOf(int fd);
 // caller's loop has queued for it is submitted before: an operation's descriptor is looked up then. Thread-safe. Never
 // parks.
 void WakeParkedOn(int fd);
+
+// Signal handlers that have run in this process; grows with every InterruptMainThread.
+extern constinit std::atomic<uint32_t> handlers_run;
 
 // A signal handler has run: calls of the main green thread that it interrupts end with EINTR. Async-signal-safe.
 void InterruptMainThread(Restart restart);

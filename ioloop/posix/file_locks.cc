@@ -7,16 +7,12 @@
 
 #include <cstdint>
 
-#include "base/clock.h"
 #include "ioloop/posix/blocking_call.h"
 #include "ioloop/posix/errno_scope.h"
 #include "ioloop/posix/parking.h"
 
 namespace greenring::posix::parking {
 namespace {
-
-constexpr int64_t kFirstPauseNs = kNanosecondsPerMillisecond / 2;
-constexpr int64_t kLongestPauseNs = 16 * kNanosecondsPerMillisecond;
 
 // Until `attempt`, a plain call that does not wait, says something else than that the lock is taken. Parks.
 template <typename Attempt>
@@ -26,7 +22,7 @@ int Repeat(int fd, const Attempt& attempt) {
   for (;;) {
     const int64_t result = ResultOf(attempt());
     if (result != -EAGAIN && result != -EACCES) return static_cast<int>(scope.Return(result));
-    const int32_t ended = call.BackOff(kFirstPauseNs, kLongestPauseNs);
+    const int32_t ended = call.BackOff();
     if (ended < 0) return static_cast<int>(scope.Return(ended));
   }
 }

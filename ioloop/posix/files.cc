@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "base/clock.h"
 #include "ioloop/io.h"
 #include "ioloop/posix/blocking_call.h"
 #include "ioloop/posix/errno_scope.h"
@@ -65,7 +64,7 @@ int64_t RunOnRing(BlockingCall* call, const Queue& queue) {
     int32_t ended = call->Ended();
     // -EAGAIN of a descriptor that may block: the kernel cannot wait for this kind of file.
     if (ended == 0 && result == -EAGAIN) {
-      ended = call->BackOff(kNanosecondsPerMillisecond / 2, 16 * kNanosecondsPerMillisecond);
+      ended = call->BackOff();
     }
     if (ended != 0) return ended;
   }

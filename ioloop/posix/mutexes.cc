@@ -106,7 +106,10 @@ int Lock(pthread_mutex_t* mutex, clockid_t clock, const timespec* deadline, Bloc
 }  // namespace
 
 int pthread_mutex_lock(pthread_mutex_t* mutex) {
-  if (IsLeftAlone(mutex)) BeforeLockOfLeftAlone(mutex);
+  if (IsLeftAlone(mutex)) {
+    BeforeLockOfLeftAlone(mutex);
+    return real::pthread_mutex_lock(mutex);
+  }
   return Lock(mutex, CLOCK_REALTIME, nullptr, [&] { return real::pthread_mutex_lock(mutex); });
 }
 

@@ -9,16 +9,12 @@
 #include <cstdint>
 #include <optional>
 
-#include "base/clock.h"
 #include "ioloop/posix/blocking_call.h"
 #include "ioloop/posix/errno_scope.h"
 #include "ioloop/posix/parking.h"
 
 namespace greenring::posix::parking {
 namespace {
-
-constexpr int64_t kFirstPauseNs = kNanosecondsPerMillisecond / 2;
-constexpr int64_t kLongestPauseNs = 16 * kNanosecondsPerMillisecond;
 
 // Waits for the end of one child; where that cannot be waited for, a while.
 class ChildWaiter {
@@ -39,7 +35,7 @@ class ChildWaiter {
 
   // 0: look again. Parks.
   int32_t Wait() {
-    if (pidfd_ < 0) return call_->BackOff(kFirstPauseNs, kLongestPauseNs);
+    if (pidfd_ < 0) return call_->BackOff();
     const int32_t result = call_->AwaitEvents(POLLIN);
     return result < 0 ? result : 0;
   }

@@ -31,9 +31,6 @@ struct Action {
 
 constinit Action actions[NSIG];
 
-// Counts handlers that have run; who pauses waits at its address.
-constinit std::atomic<uint32_t> handlers_run{0};
-
 void OnSignal(int signal, siginfo_t* info, void* context) {
   const int error = errno;
   ioloop::EventLoop* const loop = std::exchange(greenring_intercepting_loop, nullptr);
@@ -46,8 +43,7 @@ void OnSignal(int signal, siginfo_t* info, void* context) {
                                 : Restart::kNever;
     actions[signal].handler.load(std::memory_order_acquire)(signal, info, context);
     InterruptMainThread(restart);
-    handlers_run.fetch_add(1, std::memory_order_seq_cst);
-    green::ParkingLot::WakeAll(&handlers_run);
+    green::ParkingLot::WakeAll(&handlers_run);  // who pauses waits at its address
   }
   if (loop != nullptr && getpid() == process) greenring_intercepting_loop = loop;  // not in a child of the handler's
   errno = error;
