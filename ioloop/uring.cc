@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +40,10 @@ constexpr uint64_t kTagMask = 7;
 // Every buffer starts in another set of the first-level cache: at a stride of 4 KiB the heads of all buffers would
 // compete for the same one.
 constexpr size_t kCacheLineBytes = 64;
+
+// How many rings were unmapped. What a thread did with its ring comes before what another does with one at the same
+// address: the kernel sees to that, and this tells TSan, which does not see liburing's system calls.
+constinit std::atomic<uint32_t> rings_unmapped{0};
 
 struct FeatureName {
   UringOptions::Feature feature;
@@ -136,6 +141,7 @@ absl::Status Uring::SetUpRing() {
     params.cq_entries = options_.completions_max;
     const int error = -io_uring_queue_init_params(options_.submissions_max, &ring_, &params);
     if (error == 0) {
+      static_cast<void>(rings_unmapped.load(std::memory_order_acquire));
       ring_ready_ = true;
       ring_.ring_fd = ring_.enter_ring_fd = OutOfTheWay(ring_.ring_fd);
       break;
@@ -209,7 +215,10 @@ void Uring::SetUpKernelThreads() {
 }
 
 Uring::~Uring() {
-  if (ring_ready_) io_uring_queue_exit(&ring_);
+  if (ring_ready_) {
+    rings_unmapped.fetch_add(1, std::memory_order_release);
+    io_uring_queue_exit(&ring_);
+  }
   if (mapping_ != nullptr) munmap(mapping_, mapping_bytes_);
 }
 
