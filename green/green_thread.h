@@ -67,6 +67,10 @@ class GreenThread : public ListLink {
   void* host_data() const { return host_data_; }
   void set_host_data(void* data) { host_data_ = data; }
 
+  // What the host knows of the green thread (pyhost/interrupt.h); nullptr at its start.
+  void* host_record() const { return host_record_; }
+  void set_host_record(void* record) { host_record_ = record; }
+
   // Function objects given to Spawn fit in here.
   static constexpr size_t kFunctionBytesMax = 64;
 
@@ -100,6 +104,7 @@ class GreenThread : public ListLink {
   uintptr_t handle_ = 0;
   const char* name_ = "";
   void* host_data_ = nullptr;
+  void* host_record_ = nullptr;
   KeyValues* key_values_ = nullptr;  // pthread keys, see thread_keys.h
   ParkTimer timer_;
   GreenThread* next_free_ = nullptr;

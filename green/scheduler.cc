@@ -74,6 +74,7 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
   thread->handle_ = reinterpret_cast<uintptr_t>(thread) | 1;
   thread->name_ = options.name;
   thread->host_data_ = nullptr;
+  thread->host_record_ = nullptr;
   thread->permit_ = false;
   thread->cancel_pending_ = false;
   thread->saved_ = {};

@@ -27,6 +27,7 @@
 #include <cstdint>
 
 #include "green/scheduler.h"
+#include "pyhost/interrupt.h"
 
 extern "C" {
 typedef struct _ts PyThreadState;
@@ -74,7 +75,7 @@ class PythonSwitchHook final : public green::SwitchHook {
   bool gil_held_ = false;  // by the green thread that was switched out last, whose state is still the current one
 };
 
-// Makes the current green thread one that runs Python, for the object's life.
+// Makes the current green thread one that runs Python, and can be interrupted, for the object's life.
 class ScopedPythonThread {
  public:
   // Creates the PyThreadState and takes the GIL. The green thread has none yet; the interpreter runs.
@@ -91,6 +92,7 @@ class ScopedPythonThread {
 
  private:
   PyThreadState* const state_;
+  Interruptible interruptible_;
 };
 
 // Gives the GIL up, and takes it back: around waits of the interpreter's main thread, such as Scheduler::Run.

@@ -25,6 +25,7 @@
 #include "pyhost/greenlet_state.h"
 #include "pyhost/interpreter.h"
 #include "pyhost/main_thread.h"
+#include "pyhost/module/module.h"
 #include "pyhost/preemption.h"
 #include "pyhost/wsgi_handler.h"
 #include "worker/access_log.h"
@@ -208,6 +209,7 @@ absl::Status RunWorker(const WorkerOptions& options) {
   if (!listeners.ok()) return listeners.status();
   ShutdownSignal shutdown_signal(ring->get());
 
+  pyhost::RegisterModule();
   absl::StatusOr<std::unique_ptr<pyhost::Interpreter>> interpreter =
       pyhost::Interpreter::Start({.working_directory = options.working_directory,
                                   .python_path = options.python_path,

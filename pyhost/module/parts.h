@@ -1,0 +1,11 @@
+// The parts of the module, each in the file of its name: what it adds to the module object. False with a Python error.
+// GIL held, at the first import.
+#pragma once
+
+#include "pyhost/python.h"
+
+namespace greenring::pyhost {
+
+bool AddErrors(PyObject* module);
+
+}  // namespace greenring::pyhost
