@@ -4,33 +4,56 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "green/scheduler.h"
+#include "pyhost/py_ref.h"
 #include "pyhost/python.h"
 
 namespace greenring::pyhost {
 namespace {
 
-constexpr std::chrono::milliseconds kSlice(5);
+// The watcher looks no more often.
+constexpr int64_t kPeriodNsMin = kNanosecondsPerMillisecond;
 
-// The watcher has asked for the GIL. Stays until a green thread has yielded for it; one that was about to give the GIL
-// up anyway may do so in vain.
-constinit std::atomic<bool> asked{false};
+// CPython's own, for a sys.getswitchinterval that is not CPython's any more.
+constexpr int64_t kDefaultSwitchIntervalNs = 5 * kNanosecondsPerMillisecond;
+
+// Of the scheduler that is watched; nullptr: none is. The scheduler's thread's.
+constinit const PythonSwitchHook* watched = nullptr;
+
+// Who is to yield: the one who runs since so many switches; 0: nobody. Whoever runs after the next switch has not run
+// for long, and neither yields for what was asked of another nor is asked in vain: the watcher looks again.
+constinit std::atomic<uint64_t> asked{0};
 
 // The GIL has two mutexes: its own, and one for handing it over. Whoever takes the GIL locks the second while holding
 // the first; whoever gives it up locks the first alone. That is how the two are told apart.
 constinit size_t held = 0;
 constinit bool both_held = false;
 
+// These are system calls because the C library's waits park here.
+void WaitWhileZero(std::atomic<int>* word, const timespec* timeout) {
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, timeout, nullptr, 0);
+}
+
+void SetAndWake(std::atomic<int>* word) {
+  word->store(1, std::memory_order_release);  // its owner may be gone from here on; an address is enough to wake
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+
 }  // namespace
 
-Preemption::Preemption(PythonSwitchHook* hook) : hook_(hook), process_(getpid()) {
+Preemption::Preemption(PythonSwitchHook* hook, int64_t slice_ns)
+    : hook_(hook), slice_ns_(slice_ns), process_(getpid()) {
+  GREENRING_CHECK(watched == nullptr);
+  watched = hook;
   hook_->StartWatch();
   // Signals are the main thread's: what that blocks is to stay pending.
   sigset_t all, before;
@@ -41,17 +64,17 @@ Preemption::Preemption(PythonSwitchHook* hook) : hook_(hook), process_(getpid())
 }
 
 Preemption::~Preemption() {
+  watched = nullptr;
+  asked.store(0, std::memory_order_relaxed);
   if (getpid() != process_) {
     new std::thread(std::move(watcher_));  // it stayed behind in the parent, and can be neither joined nor detached
     return;
   }
-  stop_.store(true, std::memory_order_relaxed);
+  SetAndWake(&stop_);
   hook_->EndWatch();
   PyThreadState* const state = PyGILState_Check() ? PyEval_SaveThread() : nullptr;
-  // By the system call: a join would park here, and then nobody makes those who compute give way.
-  while (ended_.load(std::memory_order_acquire) == 0) {
-    syscall(SYS_futex, &ended_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
-  }
+  // A join would park, and then nobody makes those who compute give way.
+  while (ended_.load(std::memory_order_acquire) == 0) WaitWhileZero(&ended_, nullptr);
   watcher_.detach();
   if (state != nullptr) PyEval_RestoreThread(state);
 }
@@ -64,23 +87,38 @@ void Preemption::AfterUnlock(const void*) {
   GREENRING_CHECK(held > 0);
   if (--held > 0 || std::exchange(both_held, false)) return;
   // Here CPython has given up the GIL, and does not know yet whether the one who asked has taken it.
-  if (!asked.load(std::memory_order_relaxed) || PythonSwitchHook::switching()) return;
-  asked.store(false, std::memory_order_relaxed);
+  const uint64_t whom = asked.load(std::memory_order_relaxed);
+  if (whom == 0 || watched == nullptr || whom != watched->switch_count() || PythonSwitchHook::switching()) return;
   green::Scheduler::Current()->YieldToLoop();
 }
 
+void Preemption::SleepFor(int64_t duration_ns) {
+  const timespec timeout = {.tv_sec = duration_ns / kNanosecondsPerSecond,
+                            .tv_nsec = duration_ns % kNanosecondsPerSecond};
+  if (stop_.load(std::memory_order_relaxed) == 0) WaitWhileZero(&stop_, &timeout);
+}
+
 void Preemption::Watch() {
-  while (!stop_.load(std::memory_order_relaxed)) {
+  int64_t interval_ns = kDefaultSwitchIntervalNs;
+  while (stop_.load(std::memory_order_relaxed) == 0) {
     hook_->AwaitBusy();
     const uint64_t switches = hook_->switch_count();
-    std::this_thread::sleep_for(kSlice);
-    if (stop_.load(std::memory_order_relaxed) || hook_->idle() || hook_->switch_count() != switches) continue;
-    asked.store(true, std::memory_order_relaxed);
-    PyGILState_Release(PyGILState_Ensure());
+    SleepFor(std::max(slice_ns_ - interval_ns, kPeriodNsMin));
+    if (stop_.load(std::memory_order_relaxed) != 0 || hook_->idle() || hook_->switch_count() != switches) continue;
+    asked.store(switches, std::memory_order_relaxed);
+    const PyGILState_STATE state = PyGILState_Ensure();
+    interval_ns = SwitchIntervalNs();
+    PyGILState_Release(state);
   }
-  std::atomic<int>* const ended = &ended_;
-  ended->store(1, std::memory_order_release);  // `this` may be gone from here on; an address is enough to wake
-  syscall(SYS_futex, ended, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  SetAndWake(&ended_);
+}
+
+int64_t SwitchIntervalNs() {
+  PyObject* const function = PySys_GetObject("getswitchinterval");
+  if (function == nullptr || !PyCFunction_Check(function)) return kDefaultSwitchIntervalNs;
+  const PyRef seconds(PyObject_CallNoArgs(function));
+  GREENRING_CHECK(seconds && PyFloat_Check(seconds.get()));
+  return static_cast<int64_t>(PyFloat_AS_DOUBLE(seconds.get()) * static_cast<double>(kNanosecondsPerSecond));
 }
 
 }  // namespace greenring::pyhost

@@ -3,21 +3,26 @@
 //
 //   PythonSwitchHook hook;
 //   posix::LeaveAlone({..., &Preemption::BeforeLock, &Preemption::AfterUnlock});     // the GIL's mutexes, GilMemory()
-//   Preemption preemption(&hook);
+//   Preemption preemption(&hook, 10 * kNanosecondsPerMillisecond);
 //   ... scheduler.Run(&poller) ...
 //
 // CPython's evaluation loop gives the GIL up between two instructions when another OS thread has asked for it, which
-// that does after sys.getswitchinterval() (5 ms). So an OS thread watches: where one green thread has run for 5 ms, it
-// takes the GIL and gives it back. When the evaluation loop has given the GIL up for that, the green thread yields
+// that does after sys.getswitchinterval() (5 ms). So an OS thread watches: where one green thread has run for the slice
+// less that interval, it takes the GIL and gives it back. When the green thread gives the GIL up for that, it yields
 // (Scheduler::YieldToLoop).
 //
-// C code is not interrupted. While the loop has nothing to do the watcher sleeps; while it is busy, the watcher wakes
-// every 5 ms, and does nothing if green threads have been switched meanwhile.
+// The watcher looks every slice less the interval, so a green thread runs for one slice at least and, with the 10 ms of
+// --time_slice, for 15 ms at most: later by what the system lets the watcher wait, and by C code, which is not
+// interrupted. A slice below the interval is as long as the interval, which is the application's to set.
+//
+// While the loop has nothing to do the watcher sleeps; while it is busy, the watcher wakes and does nothing if green
+// threads have been switched meanwhile.
 #pragma once
 
 #include <sys/types.h>
 
 #include <atomic>
+#include <cstdint>
 #include <thread>
 
 #include "pyhost/gil.h"
@@ -26,29 +31,35 @@ namespace greenring::pyhost {
 
 class Preemption {
  public:
-  // Starts the OS thread. `hook`, which outlives this, is that of the scheduler in question.
-  explicit Preemption(PythonSwitchHook* hook);
+  // Starts the OS thread. `hook`, which outlives this, is that of the scheduler in question. One at a time (checked).
+  // Scheduler's thread only, as all of this.
+  Preemption(PythonSwitchHook* hook, int64_t slice_ns);
 
-  // Before the interpreter's end; gives the GIL up meanwhile if the caller holds it. Blocks the OS thread for up to
-  // 5 ms, and does not park.
+  // Before the interpreter's end; gives the GIL up meanwhile if the caller holds it. Blocks the OS thread until the
+  // watcher has had the GIL if it is asking for it, and does not park.
   ~Preemption();
 
   Preemption(const Preemption&) = delete;
   Preemption& operator=(const Preemption&) = delete;
 
-  // A green thread is about to lock, or has unlocked, one of the GIL's mutexes. Scheduler's thread only. The second one
-  // parks where the GIL was given up because the watcher asks.
+  // A green thread is about to lock, or has unlocked, one of the GIL's mutexes. The second one parks where the GIL was
+  // given up because the watcher asks.
   static void BeforeLock(const void* mutex);
   static void AfterUnlock(const void* mutex);
 
  private:
   void Watch();
+  void SleepFor(int64_t duration_ns);
 
   PythonSwitchHook* const hook_;
+  const int64_t slice_ns_;
   const pid_t process_;
-  std::atomic<bool> stop_{false};
-  std::atomic<int> ended_{0};  // what futex(2) waits for
+  std::atomic<int> stop_{0};   // what futex(2) waits for
+  std::atomic<int> ended_{0};  // as well
   std::thread watcher_;
 };
+
+// sys.getswitchinterval(). GIL held. Never parks.
+int64_t SwitchIntervalNs();
 
 }  // namespace greenring::pyhost

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 
 namespace greenring::worker {
 namespace {
@@ -72,6 +73,10 @@ absl::Status AppendList(const std::string& text, std::vector<std::string>* out) 
   for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty())) out->emplace_back(part);
   return out->empty() ? Invalid("must not be empty") : absl::OkStatus();
 }
+
+// A shorter slice costs more than it gives; with a longer one others have timed out.
+constexpr int64_t kTimeSliceNsMin = kNanosecondsPerMillisecond;
+constexpr int64_t kTimeSliceNsMax = 10 * kNanosecondsPerSecond;
 
 using Text = const std::string&;
 using Options = WorkerOptions;
@@ -144,6 +149,18 @@ const Flag kFlags[] = {
      [](Text text, Options* options) -> absl::Status {
        if (text != "os" && text != "green") return Invalid("must be os or green");
        options->python_threads = text == "green" ? PythonThreads::kGreen : PythonThreads::kOs;
+       return absl::OkStatus();
+     }},
+    {"time_slice", "TIME",
+     "How long a request may run Python code before it gives way to others that can run (default 10ms; 0: for ever).\n"
+     "At least sys.getswitchinterval(), which is 5 ms. C code is not interrupted.",
+     [](Text text, Options* options) -> absl::Status {
+       int64_t slice_ns = 0;
+       if (!ParseTimeout(text, &slice_ns).ok() ||
+           (slice_ns != 0 && (slice_ns < kTimeSliceNsMin || slice_ns > kTimeSliceNsMax))) {
+         return Invalid("must be 0, or a duration from 1ms to 10s");
+       }
+       options->time_slice_ns = slice_ns;
        return absl::OkStatus();
      }},
     {"queue_depth_max", "N", "Requests that may wait for a core; more are answered 503 (default 1024).",

@@ -55,6 +55,17 @@ TEST(FlagsTest, TimeoutsAreDurationsOrSeconds) {
   EXPECT_EQ(Parse({"--app=a", "--drain_timeout=0"})->options.drain_timeout_ns, 0);
 }
 
+TEST(FlagsTest, ATimeSliceIsZeroOrFromAMillisecondToTenSeconds) {
+  EXPECT_EQ(Parse({"--app=a"})->options.time_slice_ns, 10 * kNanosecondsPerMillisecond);
+  EXPECT_EQ(Parse({"--app=a", "--time_slice=0"})->options.time_slice_ns, 0);
+  EXPECT_EQ(Parse({"--app=a", "--time_slice=1ms"})->options.time_slice_ns, kNanosecondsPerMillisecond);
+  EXPECT_EQ(Parse({"--app=a", "--time_slice=10"})->options.time_slice_ns, 10 * kNanosecondsPerSecond);
+  for (const char* wrong : {"0.9ms", "11s", "-1ms", "fast"}) {
+    EXPECT_EQ(ErrorOf({"--app=a", std::string("--time_slice=") + wrong}),
+              std::string("--time_slice=") + wrong + ": must be 0, or a duration from 1ms to 10s");
+  }
+}
+
 TEST(FlagsTest, BodyLimitOfZeroMeansNone) {
   EXPECT_EQ(Parse({"--app=a", "--limit_request_body=0"})->options.http.limits.body_bytes_max, -1);
   EXPECT_EQ(Parse({"--app=a", "--limit_request_body=1k"})->options.http.limits.body_bytes_max, 1024);

@@ -40,6 +40,7 @@ struct WorkerOptions {
   size_t stack_size_bytes = green::kDefaultStackSizeBytes;
   CorePoolOptions cores;
   PythonThreads python_threads = PythonThreads::kOs;
+  int64_t time_slice_ns = 10 * kNanosecondsPerMillisecond;  // see pyhost/preemption.h; 0: who computes is let be
   HttpServiceOptions http;
 
   std::string access_log;       // a path, "-" for stdout, empty for none

@@ -38,13 +38,17 @@
 namespace greenring::worker {
 namespace {
 
-// From here on a thread that Python code starts is a green thread. It gives way as Python's threads do when it
-// computes. GIL held.
-void MakePythonThreadsGreen(const pyhost::MemoryRange& gil) {
+// The GIL is the C library's business; preemption, where there is to be any, is told of it.
+void LeaveGilAlone(bool preempted) {
+  const pyhost::MemoryRange gil = pyhost::GilMemory();
   posix::LeaveAlone({.begin = gil.begin,
                      .size_bytes = gil.size_bytes,
-                     .before_lock = &pyhost::Preemption::BeforeLock,
-                     .after_unlock = &pyhost::Preemption::AfterUnlock});
+                     .before_lock = preempted ? &pyhost::Preemption::BeforeLock : nullptr,
+                     .after_unlock = preempted ? &pyhost::Preemption::AfterUnlock : nullptr});
+}
+
+// From here on a thread that Python code starts is a green thread. GIL held.
+void MakePythonThreadsGreen() {
   posix::StartCapture capture;
   pyhost::StartOneThread();
   posix::SetGreenStarts(capture.kind());
@@ -58,6 +62,17 @@ pyhost::ListenerInfo InfoOf(const ioloop::Listener& listener) {
   std::string host = listener.address().substr(0, listener.address().rfind(':'));
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
   return {.server_name = host, .server_port = std::to_string(listener.port())};
+}
+
+// GIL held.
+void WarnOfLongSwitchInterval(const WorkerOptions& options, ErrorLog* error_log) {
+  const int64_t interval_ns = pyhost::SwitchIntervalNs();
+  if (options.time_slice_ns == 0 || options.time_slice_ns >= interval_ns) return;
+  error_log->Message(absl::StrCat("--time_slice=", absl::FormatDuration(absl::Nanoseconds(options.time_slice_ns)),
+                                  " is less than sys.getswitchinterval(), ",
+                                  absl::FormatDuration(absl::Nanoseconds(interval_ns)),
+                                  ", after which Python code gives way; the application can set a shorter one with "
+                                  "sys.setswitchinterval()"));
 }
 
 // Serves with everything that was set up; destroyed in the reverse order of its making.
@@ -89,7 +104,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
     main_thread.Start([this] { scheduler_.Stop(); });
     {
       std::optional<pyhost::Preemption> preemption;
-      if (options_.python_threads == PythonThreads::kGreen) preemption.emplace(&switch_hook_);
+      if (options_.time_slice_ns > 0) preemption.emplace(&switch_hook_, options_.time_slice_ns);
       posix::ScopedInterception interception(&loop_);
       scheduler_.Run(&loop_);
     }
@@ -216,12 +231,12 @@ absl::Status RunWorker(const WorkerOptions& options) {
                                   .virtualenv = options.virtualenv,
                                   .argv = {}});
   if (!interpreter.ok()) return interpreter.status();
-  const pyhost::MemoryRange gil = pyhost::GilMemory();
-  posix::LeaveAlone({.begin = gil.begin, .size_bytes = gil.size_bytes});
-  if (options.python_threads == PythonThreads::kGreen) MakePythonThreadsGreen(gil);
+  LeaveGilAlone(/*preempted=*/options.time_slice_ns > 0);
+  if (options.python_threads == PythonThreads::kGreen) MakePythonThreadsGreen();
   pyhost::GreenletState::Watch();
   absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);
   if (!application.ok()) return application.status();
+  WarnOfLongSwitchInterval(options, &error_log);
 
   pyhost::WsgiHandler handler(*std::move(application), {}, &error_log);
   std::vector<const pyhost::EnvironTemplate*> environs;

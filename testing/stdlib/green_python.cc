@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "green/scheduler.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/posix/interposer.h"
@@ -62,7 +63,7 @@ PyObject* EndPreemption(PyObject*, PyObject*) {
 // Until the interpreter's end begins.
 void StartPreemption(pyhost::PythonSwitchHook* hook) {
   static PyMethodDef end = {"end_preemption", EndPreemption, METH_NOARGS, nullptr};
-  preemption = new pyhost::Preemption(hook);
+  preemption = new pyhost::Preemption(hook, 10 * kNanosecondsPerMillisecond);
   const pyhost::PyRef function(PyCFunction_New(&end, nullptr));
   const pyhost::PyRef atexit(PyImport_ImportModule("atexit"));
   GREENRING_CHECK(function && atexit);

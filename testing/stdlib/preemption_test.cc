@@ -18,6 +18,8 @@
 namespace greenring::pyhost {
 namespace {
 
+constexpr int64_t kSliceNs = 10 * kNanosecondsPerMillisecond;
+
 void Execute(const char* source) { ASSERT_EQ(PyRun_SimpleString(source), 0) << source; }
 
 class PreemptionTest : public ::testing::Test {
@@ -44,7 +46,7 @@ class PreemptionTest : public ::testing::Test {
 
   void RunAll() {
     ScopedGilRelease release;
-    Preemption preemption(&hook_);
+    Preemption preemption(&hook_, kSliceNs);
     world_.RunAll();
   }
 
@@ -90,7 +92,7 @@ TEST_F(PreemptionTest, WhoEndsItOnAGreenThreadGoesOnThoughAnotherComputes) {
   world_.Go([this] {
     ScopedPythonThread python;
     {
-      Preemption preemption(&hook_);
+      Preemption preemption(&hook_, kSliceNs);
       Execute("time.sleep(0.001)");
     }
     Execute("spinning = False");
