@@ -50,8 +50,30 @@ struct RequestInfo {
   const EnvironTemplate& listener;  // of the listening socket it came through
 };
 
+// Why a request ends although its application has not finished with it.
+enum class CutShort : uint8_t {
+  kNo,
+  kTimedOut,      // its deadline has passed: the client is told 504, or its connection is closed
+  kDisconnected,  // the client is gone, and the request was to end with it
+  kDraining,      // the worker's drain has taken too long
+};
+
 class Exchange {
  public:
+  // Who can interrupt the application. Called in any context of the scheduler's OS thread, with or without the GIL.
+  class Interrupter {
+   public:
+    // The request shall end for this reason, which is never kNo. Once for each of them, for kTimedOut a second time if
+    // it is close() that takes too long. Never parks.
+    virtual void OnCutShort(CutShort reason) = 0;
+
+    // It went on for the whole grace after a kTimedOut: the client has been answered meanwhile, or cut off. Never parks.
+    virtual void OnOverdue() = 0;
+
+   protected:
+    ~Interrupter() = default;
+  };
+
   // The next bytes of the request's body: at least one, or 0 at its end. Sends `100 Continue` first where the client
   // waits for it. INVALID_ARGUMENT when the body breaks its framing. Parks.
   virtual absl::StatusOr<size_t> ReadBody(char* data, size_t size) = 0;
@@ -79,6 +101,29 @@ class Exchange {
 
   // The response has begun and cannot be completed: the connection must close so that the client notices. Never parks.
   virtual void Abort() = 0;
+
+  // ---- the end that a request is given from outside; none of these parks ----
+
+  // Who is told, from now on; nullptr: nobody. OnCutShort may be called from within for what has happened before.
+  virtual void SetInterrupter(Interrupter* interrupter) = 0;
+
+  // When the request was queued for a core, by the scheduler's clock: the client waits from then on.
+  virtual int64_t started_ns() const = 0;
+
+  // When it will be kTimedOut; kNeverNs: not at all.
+  virtual int64_t deadline_ns() const = 0;
+
+  // Another deadline, counted from started_ns(); kNeverNs: none. No effect once the deadline has passed.
+  virtual void SetTimeout(int64_t timeout_ns) = 0;
+
+  // Whether the client's disconnect is to end the request: at once if it has disconnected already.
+  virtual void SetCancelOnDisconnect(bool cancel) = 0;
+
+  // The iterable's close() is about to run: it is given the whole grace before it is interrupted.
+  virtual void BeginClose() = 0;
+
+  // The first reason there was. Not kTimedOut if the response was complete by then.
+  virtual CutShort cut_short() const = 0;
 
  protected:
   ~Exchange() = default;

@@ -32,6 +32,7 @@ typedef struct _object PyObject;
 
 namespace greenring::pyhost {
 
+class CurrentRequest;
 class Interruptible;
 
 // One reason to interrupt, owned by who asks; withdrawn, or never posted, when it dies (checked).
@@ -102,11 +103,16 @@ class Interruptible {
 
   bool pending() const { return !posted_.empty(); }
 
+  // The request that it runs (current_request.h); nullptr if it runs none.
+  CurrentRequest* request() const { return request_; }
+  void set_request(CurrentRequest* request) { request_ = request; }
+
   // How long what a C library made of ECANCELED may unwind before the exception is raised all the same.
   static constexpr int64_t kUnwindNs = 100 * kNanosecondsPerMillisecond;
 
  private:
   green::GreenThread* const thread_;
+  CurrentRequest* request_ = nullptr;
   IntrusiveList<Interrupt> posted_;
 };
 

@@ -1,0 +1,98 @@
+// The request that a core runs: what dumps tell of it, and how its application is interrupted.
+//
+//   CurrentRequest current(request.head, exchange, &error_log);       // on the core, for as long as the request runs
+//   ...
+//   if (CurrentRequest* request = CurrentRequest::Of(thread)) Print(request->target(), now_ns - request->started_ns());
+//
+// The exchange says when the application shall be interrupted (Exchange::Interrupter); here that becomes the exception
+// greenring.RequestTimeout or greenring.Cancelled, raised on the core's green thread and nowhere else. What goes on all
+// the same is reported in the error log with its Python stack.
+//
+// Scheduler's thread only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "green/scheduler.h"
+#include "protocol/request_head.h"
+#include "pyhost/error_log.h"
+#include "pyhost/exchange.h"
+#include "pyhost/interrupt.h"
+
+namespace greenring::pyhost {
+
+class CurrentRequest final : private Exchange::Interrupter {
+ public:
+  // On the core's green thread, which has a ScopedPythonThread; all three outlive this. Never parks.
+  CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log);
+
+  // What is still posted is withdrawn. Never parks.
+  ~CurrentRequest();
+
+  CurrentRequest(const CurrentRequest&) = delete;
+  CurrentRequest& operator=(const CurrentRequest&) = delete;
+
+  // That of `thread`, of the current green thread; nullptr if it runs none. Never parks.
+  static CurrentRequest* Of(const green::GreenThread* thread);
+  static CurrentRequest* Current();
+
+  std::string_view method() const { return head_.method; }
+  std::string_view target() const { return head_.target; }
+
+  // When it was queued for this core, and when it times out (kNeverNs: not at all), by the scheduler's clock.
+  int64_t started_ns() const { return exchange_->started_ns(); }
+  int64_t deadline_ns() const { return exchange_->deadline_ns(); }
+
+  // How long it has been since started_ns(). Never parks.
+  int64_t AgeNs() const;
+
+  // For its application: see Exchange. Never parks.
+  void SetTimeout(int64_t timeout_ns) { exchange_->SetTimeout(timeout_ns); }
+  void SetCancelOnDisconnect(bool cancel) { exchange_->SetCancelOnDisconnect(cancel); }
+
+  // The application's clean-up is about to run: what has not been raised yet will not be, and what interrupts from now
+  // on comes after the grace only. Never parks.
+  void BeginClose();
+
+  // An exception of ours was raised in the application.
+  bool interrupted() const { return !interrupted_at_.empty(); }
+
+  // The Python stack where the last one was, a line each; empty if there was none.
+  const std::string& interrupted_at() const { return interrupted_at_; }
+
+ private:
+  // The exception of one kind.
+  class Exception final : public Interrupt {
+   public:
+    explicit Exception(CurrentRequest* request) : request_(request) {}
+    // Has it raised, again if it was before.
+    void Post(CutShort reason);
+    void Withdraw();
+
+   private:
+    PyObject* NewException() override;
+    void OnRaised() override;
+
+    CurrentRequest* const request_;
+    CutShort reason_ = CutShort::kNo;
+  };
+
+  struct Report;
+
+  void OnCutShort(CutShort reason) override;
+  void OnOverdue() override;
+  static void WriteReport(Report* report);
+
+  const protocol::RequestHead& head_;
+  Exchange* const exchange_;
+  ErrorLog* const error_log_;
+  Interruptible* const interruptible_;
+  Exception timeout_{this};
+  Exception cancelled_{this};
+  std::string interrupted_at_;
+  Report* report_ = nullptr;  // on its way to the error log
+};
+
+}  // namespace greenring::pyhost
