@@ -260,6 +260,12 @@ void Scheduler::ClearCancel() {
   current_->cancel_pending_ = false;
 }
 
+void Scheduler::WithdrawCancel(GreenThread* thread) {
+  thread->cancel_pending_ = false;
+  const bool is_on_its_way = thread->state_ == GreenThread::State::kRunnable;
+  if (is_on_its_way && thread->park_result_ == ParkResult::kCancelled) thread->park_result_ = ParkResult::kUnparked;
+}
+
 void Scheduler::UnparkRemote(GreenThread* thread) {
   if (thread->remote_queued_.exchange(true, std::memory_order_acq_rel)) return;  // will be unparked after this anyway
   GreenThread* head = remote_head_.load(std::memory_order_relaxed);

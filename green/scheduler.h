@@ -168,6 +168,10 @@ class Scheduler {
   // The current green thread takes note of its cancellation: later Parks wait again. Never parks.
   void ClearCancel();
 
+  // Takes a Cancel of `thread` back. A Park that it has ended, whose caller has not run since, was unparked for no
+  // reason instead. Never parks.
+  void WithdrawCancel(GreenThread* thread);
+
   // Calls `timer`'s function at `deadline_ns` in the loop's context (never on a green thread). Timer is owned by the
   // caller and must be removed or fired before it dies. Never parks.
   void AddTimer(Timer* timer, int64_t deadline_ns) { timers_.Add(timer, deadline_ns); }

@@ -40,9 +40,11 @@ void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
     PyEval_RestoreThread(state);
     switching_ = false;
   }
+  if (Interruptible* const interruptible = Interruptible::Of(thread)) interruptible->OnSwitchIn();
 }
 
 void PythonSwitchHook::OnSwitchOut(green::GreenThread* thread) {
+  if (Interruptible* const interruptible = Interruptible::Of(thread)) interruptible->OnSwitchOut();
   GreenletState::Save();
   PyThreadState* const own = PyGILState_GetThisThreadState();
   gil_held_ = own != nullptr && own == CurrentState();
@@ -74,6 +76,7 @@ ScopedPythonThread::ScopedPythonThread() : state_(PyThreadState_New(PyInterprete
 }
 
 ScopedPythonThread::~ScopedPythonThread() {
+  interruptible_.Reset();
   PyThreadState_Clear(state_);  // may run Python code, and park
   PyThreadState_DeleteCurrent();
   --live_threads;

@@ -41,8 +41,9 @@ void MainThread::Serve() {
 
 void MainThread::CallSignalHandlers() {
   ScopedAttach attached(state_);
-  // One that raises has nobody above it to catch that: it is told to sys.unraisablehook, the rest are served.
-  while (PyErr_CheckSignals() < 0) PyErr_WriteUnraisable(nullptr);
+  // One that raises has nobody above it to catch that: it is told to sys.unraisablehook, the rest are served. Not
+  // PyErr_CheckSignals, which leaves CPython's note that there are signals, as they are when others have looked at them.
+  while (Py_MakePendingCalls() < 0) PyErr_WriteUnraisable(nullptr);
 }
 
 void MainThread::JoinPythonThreads() {

@@ -17,6 +17,7 @@
 #include "green/stack_overflow.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/listener.h"
+#include "ioloop/posix/blocking_call.h"
 #include "ioloop/posix/interposer.h"
 #include "ioloop/posix/threads.h"
 #include "ioloop/uring.h"
@@ -24,6 +25,7 @@
 #include "pyhost/gil.h"
 #include "pyhost/greenlet_state.h"
 #include "pyhost/interpreter.h"
+#include "pyhost/interrupt.h"
 #include "pyhost/main_thread.h"
 #include "pyhost/module/module.h"
 #include "pyhost/preemption.h"
@@ -133,6 +135,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
       Connection* connection = exchange->connection();
       handler_->Handle({exchange->head(), connection->peer(), *connection->listener()->environ}, exchange);
       connection->OnServed();
+      pyhost::Interruptible::Current()->Reset();
     }
   }
 
@@ -232,6 +235,8 @@ absl::Status RunWorker(const WorkerOptions& options) {
                                   .argv = {}});
   if (!interpreter.ok()) return interpreter.status();
   LeaveGilAlone(/*preempted=*/options.time_slice_ns > 0);
+  pyhost::Interruptible::Start();
+  posix::SetCancelAnswer({&pyhost::Interruptible::OnCancelled, &pyhost::Interruptible::IsUnheeded});
   if (options.python_threads == PythonThreads::kGreen) MakePythonThreadsGreen();
   pyhost::GreenletState::Watch();
   absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);

@@ -20,6 +20,11 @@ namespace {
 constinit std::atomic<uint32_t> interrupting_handlers_run{0};
 constinit std::atomic<green::Scheduler*> interruptible{nullptr};
 
+constinit CancelAnswer cancel_answer = {
+    [](bool may_fail) { return may_fail ? ECANCELED : 0; },
+    [] { return false; },
+};
+
 int64_t ToNs(const timespec& time) {
   if (time.tv_sec >= kNeverNs / kNanosecondsPerSecond - 1) return kNeverNs;
   return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
@@ -59,6 +64,7 @@ BlockingCall::BlockingCall(int fd, int64_t deadline_ns, Restart restart)
 
 int32_t BlockingCall::Ended() {
   if (closed_.has_value() && closed_->woken()) return -EBADF;
+  if (interrupted_) return -EINTR;
   if (thread_->is_os_thread() && interruptions_->load(std::memory_order_acquire) != interruptions_seen_) return -EINTR;
   return 0;
 }
@@ -83,17 +89,34 @@ int32_t BlockingCall::AwaitExactly(const pollfd* asked, size_t count, ioloop::Wa
   }
   ioloop::Operation operation(loop_);
   ring()->PollAdd(epoll.get(), POLLIN, &operation);
-  const int32_t result = operation.Wait(deadline_ns_, guard != nullptr ? guard : this);
+  if (guard == nullptr) guard = this;
+  const int32_t result = operation.Wait(deadline_ns_, guard);
+  if (result == -ECANCELED) return OnCancelled();
   if (result < 0) return result;
   epoll_event event{};
   return real::epoll_pwait(epoll.get(), &event, 1, 0, nullptr) == 1 ? static_cast<int32_t>(event.events) : 0;
 }
 
-int32_t BlockingCall::Await(ioloop::Operation* operation) { return operation->Wait(deadline_ns_, this); }
+int32_t BlockingCall::Await(ioloop::Operation* operation) {
+  const int32_t result = operation->Wait(deadline_ns_, this);
+  return result == -ECANCELED ? OnCancelled() : result;
+}
 
 green::ParkResult BlockingCall::Park() {
   green::Scheduler* const scheduler = loop_->scheduler();
-  return cancellable_ ? scheduler->Park(deadline_ns_) : scheduler->ParkUncancellable(deadline_ns_);
+  if (!waits_on_) {
+    const green::ParkResult result = scheduler->Park(deadline_ns_);
+    if (result != green::ParkResult::kCancelled || !survives_cancel_) return result;
+    interrupted_ = AnswerCancel(/*may_fail=*/false) == EINTR;
+    if (interrupted_) return result;
+    waits_on_ = true;
+  }
+  return scheduler->ParkUncancellable(deadline_ns_);
+}
+
+int32_t BlockingCall::OnCancelled() {
+  if (!interrupted_) interrupted_ = AnswerCancel(/*may_fail=*/true) == EINTR;
+  return interrupted_ ? -EINTR : -ECANCELED;
 }
 
 int32_t BlockingCall::Sleep() {
@@ -105,7 +128,7 @@ int32_t BlockingCall::Sleep() {
       case green::ParkResult::kTimedOut:
         return 0;
       case green::ParkResult::kCancelled:
-        return -ECANCELED;
+        return OnCancelled();
     }
   }
 }
@@ -120,6 +143,12 @@ int32_t BlockingCall::BackOff(int64_t first_ns, int64_t longest_ns) {
   if (result != 0) return result;
   return again_ns < deadline_ns ? 0 : -ETIMEDOUT;
 }
+
+void SetCancelAnswer(const CancelAnswer& answer) { cancel_answer = answer; }
+
+int AnswerCancel(bool may_fail) { return cancel_answer.on_cancelled(may_fail); }
+
+bool IsUnheeded() { return green::GreenThread::Current()->cancel_pending() && cancel_answer.is_unheeded(); }
 
 int64_t ReturnOrFail(int64_t result) {
   if (result >= 0) return result;

@@ -10,7 +10,7 @@
 // Every wait ends with what came, or with a negative errno:
 //
 //   -ETIMEDOUT  the deadline (of the monotonic clock)
-//   -ECANCELED  Scheduler::Cancel
+//   -ECANCELED  Scheduler::Cancel; or -EINTR, where a host answers so (CancelAnswer)
 //   -EBADF      another thread closed the descriptor
 //   -EINTR      a signal handler ran, and the caller is the green thread that passes for the OS thread
 //               (green::SpawnOptions): signals go to the main thread. After a handler with SA_RESTART only calls that
@@ -54,12 +54,16 @@ class BlockingCall final : private ioloop::WaitGuard {
   int64_t deadline_ns() const { return deadline_ns_; }
   void set_deadline_ns(int64_t deadline_ns) { deadline_ns_ = deadline_ns; }
 
-  // From here on Scheduler::Cancel does not end it: for callers that have no answer to ECANCELED.
-  void IgnoreCancel() { cancellable_ = false; }
-  bool cancellable() const override { return cancellable_; }
+  // From here on Scheduler::Cancel does not make it fail: for callers that have no answer to ECANCELED. They may get
+  // EINTR, once a call.
+  void SurviveCancel() { survives_cancel_ = true; }
+  bool cancellable() const override { return !survives_cancel_; }
 
-  // Until somebody unparks the green thread, the deadline, or Cancel unless it is ignored. Parks.
+  // Until somebody unparks the green thread, the deadline, or Cancel unless that is survived. Parks.
   green::ParkResult Park();
+
+  // A wait has ended with kCancelled: what the call ends with, -EINTR or -ECANCELED. Never parks.
+  int32_t OnCancelled();
 
   // One poll(2) event on the descriptor: the mask of what is ready. Parks.
   int32_t AwaitEvents(uint32_t events);
@@ -87,11 +91,33 @@ class BlockingCall final : private ioloop::WaitGuard {
   const int fd_;
   int64_t deadline_ns_;
   int64_t back_off_ns_ = 0;
-  bool cancellable_ = true;
+  bool survives_cancel_ = false;
+  bool waits_on_ = false;     // the answer to a cancellation that is survived
+  bool interrupted_ = false;  // the answer was EINTR
   const std::atomic<uint32_t>* const interruptions_;
   const uint32_t interruptions_seen_;
   std::optional<green::ParkingLot::Waiter> closed_;
 };
+
+// The seam for a host that makes cancellations its own (exceptions, say). Both functions are called on the green thread
+// in question, perhaps without what the host needs for its own code (the GIL), and never park.
+struct CancelAnswer {
+  // A wait has ended with Scheduler::Cancel. EINTR: the call ends as if a signal handler had run; called again, it will
+  // ask again. ECANCELED: the call fails. 0: it goes on waiting, and asks no more. Where `may_fail` is false, ECANCELED
+  // is no answer (locks, whose callers would take it for theirs).
+  int (*on_cancelled)(bool may_fail);
+
+  // A call for a lock begins. Whether the last answer was EINTR and is still unheeded: then the call waits until it has
+  // the lock. Asked only while a cancellation is pending.
+  bool (*is_unheeded)();
+};
+
+// At most one, before any interception. Without a host: ECANCELED, and locks wait on.
+void SetCancelAnswer(const CancelAnswer& answer);
+
+// How a lock's wait goes on (AwaitLock): from the answer above, EINTR or 0.
+bool IsUnheeded();
+int AnswerCancel(bool may_fail);
 
 // Sets errno and returns -1, for a negative errno; `result` itself else.
 int64_t ReturnOrFail(int64_t result);

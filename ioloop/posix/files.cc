@@ -129,7 +129,7 @@ int64_t Perform(const Transfer& transfer) {
   BlockingCall call(transfer.fd);
   PositionLock position;
   if (transfer.offset == kAtPosition && HasPosition(file) && !position.Acquire(file)) {
-    return tried > 0 ? tried : -ECANCELED;
+    return tried > 0 ? tried : call.OnCancelled();
   }
   if (tried > 0) return Complete(&call, transfer, tried);
   const int64_t result = OnRing(&call, transfer);

@@ -6,7 +6,8 @@
 //   Unlock(lock);                                  // the C library's
 //   green::ParkingLot::WakeOne(lock);
 //
-// A Scheduler::Cancel does not end these waits: who waits for a lock has it afterwards.
+// A Scheduler::Cancel does not end these waits: who waits for a lock has it afterwards. Semaphores, whose callers know
+// EINTR, may be interrupted (CancelAnswer).
 #pragma once
 
 #include <errno.h>
@@ -52,11 +53,11 @@ class Pauses {
 // Calls `attempt` until it returns something else than EBUSY, which is the result; ETIMEDOUT when `clock` has passed
 // `instant` (nullptr: never), EINVAL for an instant that is none, both only where the first try did not settle it.
 // `is_shared`: with other processes. `give_back` undoes a release that was handed over (ParkingLot::HandOver) to a
-// caller who had got the lock by itself; for locks that are never handed over it is not called. On a green thread that
-// may park. Parks.
+// caller who had got the lock by itself; for locks that are never handed over it is not called. `interruptible`: the
+// result may be EINTR. On a green thread that may park. Parks.
 template <typename Attempt, typename GiveBack>
 int AwaitLock(const void* lock, bool is_shared, clockid_t clock, const timespec* instant, Attempt attempt,
-              GiveBack give_back) {
+              GiveBack give_back, bool interruptible = false) {
   if (const int result = attempt(); result != EBUSY) return result;
   if (instant != nullptr && !IsInstant(*instant)) return EINVAL;
   const int64_t deadline_ns = DeadlineAt(clock, instant);
@@ -65,13 +66,17 @@ int AwaitLock(const void* lock, bool is_shared, clockid_t clock, const timespec*
   int result = attempt();
   while (result == EBUSY) {
     const int64_t until_ns = is_shared ? pauses.NextEndNs(deadline_ns) : deadline_ns;
-    const bool timed_out = waiter.WaitUncancellable(until_ns) == green::ParkResult::kTimedOut;
+    const green::ParkResult ended = interruptible ? waiter.Wait(until_ns) : waiter.WaitUncancellable(until_ns);
     if (waiter.TakeGift()) {
       result = 0;
-    } else if (timed_out && until_ns == deadline_ns) {
+    } else if (ended == green::ParkResult::kTimedOut && until_ns == deadline_ns) {
       result = ETIMEDOUT;
     } else {
       result = attempt();
+    }
+    if (ended == green::ParkResult::kCancelled && result == EBUSY) {
+      interruptible = false;
+      if (AnswerCancel(/*may_fail=*/false) == EINTR) result = EINTR;
     }
   }
   if (waiter.Leave()) {

@@ -188,7 +188,7 @@ int EpollUntil(int fd, epoll_event* events, int count_max, int64_t deadline_ns, 
   // Who calls epoll_wait is an event loop, and some (libev) end the process at any error but EINTR.
   return AskUntil(
       &asked, 1, deadline_ns, [&] { return real::epoll_pwait(fd, events, count_max, 0, mask); },
-      /*cancellable=*/false);
+      /*survives_cancel=*/true);
 }
 
 }  // namespace

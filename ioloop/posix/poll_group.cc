@@ -35,6 +35,7 @@ int32_t PollGroup::Wait() {
   int32_t ended = ParkUntilOneIsOver();
   EndAll();
   if (is_ready_) return 0;  // what came first counts
+  if (ended == -ECANCELED) ended = call_->OnCancelled();
   if (ended == 0) ended = call_->AwaitExactly(asked_, count_, this);
   // A descriptor that was closed is what the asking will tell.
   return ended == -EBADF || ended > 0 ? 0 : ended;

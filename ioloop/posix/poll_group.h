@@ -85,11 +85,11 @@ class PollPlaces {
 
 // After `ask` has answered 0: parks until one of `asked` is worth asking for, and calls it again, until it answers
 // other than 0 or the deadline has passed (then once more). Its result, or -1 and errno: EINTR after any signal
-// handler, ENOMEM, and ECANCELED if `cancellable`.
+// handler, ENOMEM, and ECANCELED unless it `survives_cancel`.
 template <typename Ask>
-int AskUntil(const pollfd* asked, size_t count, int64_t deadline_ns, Ask ask, bool cancellable = true) {
+int AskUntil(const pollfd* asked, size_t count, int64_t deadline_ns, Ask ask, bool survives_cancel = false) {
   BlockingCall call(/*fd=*/-1, deadline_ns, Restart::kNever);
-  if (!cancellable) call.IgnoreCancel();
+  if (survives_cancel) call.SurviveCancel();
   PollPlaces places(count);
   if (places.get() == nullptr) return static_cast<int>(ReturnOrFail(-ENOMEM));
   for (int rounds = 0;; ++rounds) {

@@ -28,6 +28,8 @@ bool HasOsWaiters(const sem_t* semaphore) {
 
 int Wait(sem_t* semaphore, clockid_t clock, const timespec* deadline) {
   const int error_before = errno;
+  // Before the first try: from here on the caller, who has come back after EINTR, goes on as if there had been none.
+  const bool interruptible = !IsUnheeded();
   if (sem_trywait(semaphore) == 0) return 0;
   // Signal handlers of Python run when lock.acquire() has seen EINTR.
   BlockingCall call;
@@ -37,7 +39,7 @@ int Wait(sem_t* semaphore, clockid_t clock, const timespec* deadline) {
         if (sem_trywait(semaphore) == 0) return 0;
         return call.Ended() != 0 ? EINTR : EBUSY;
       },
-      [&] { parking::sem_post(semaphore); });
+      [&] { parking::sem_post(semaphore); }, interruptible);
   errno = result == 0 ? error_before : result;
   return result == 0 ? 0 : -1;
 }

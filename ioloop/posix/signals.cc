@@ -149,7 +149,7 @@ int pause() {
   green::ParkingLot::Waiter waiter(&handlers_run);
   while (handlers_run.load(std::memory_order_acquire) == seen) {
     if (waiter.Wait() == green::ParkResult::kCancelled) {
-      errno = ECANCELED;
+      errno = AnswerCancel(/*may_fail=*/true);
       return -1;
     }
   }
