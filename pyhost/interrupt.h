@@ -196,7 +196,7 @@ class Interruptible {
   void Settle();
   PyObject* TakeFirst();
 
-  static constinit int signal_;            // 0: Start was not called
+  static constinit int signal_;             // 0: Start was not called
   static constinit uintptr_t main_handle_;  // pthread_self's answer on CPython's main thread
 
   green::GreenThread* const thread_;
@@ -206,9 +206,9 @@ class Interruptible {
   IntrusiveList<Dependent> dependents_;
   InsistTimer insist_{this};
   Delivery delivery_{this};
-  bool awaits_look_ = false;       // a call has answered EINTR, and CPython has not looked yet
-  bool asynchronous_ = false;      // CPython was given an asynchronous exception, and has not made an instance yet
-  bool makes_exception_ = false;   // in NewException
+  bool awaits_look_ = false;      // a call has answered EINTR, and CPython has not looked yet
+  bool asynchronous_ = false;     // CPython was given an asynchronous exception, and has not made an instance yet
+  bool makes_exception_ = false;  // in NewException
 };
 
 }  // namespace greenring::pyhost

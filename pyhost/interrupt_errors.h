@@ -23,8 +23,8 @@ class InterruptErrors {
   static PyObject* RequestTimeout();
   static PyObject* Cancelled();
 
-  // New exception objects, for Interrupt::NewException. `timeout` is borrowed, and may be null: None. Null with a Python
-  // error.
+  // New exception objects, for Interrupt::NewException. `timeout` is borrowed, and may be null: None. Null with a
+  // Python error.
   static PyObject* NewRequestTimeout(double seconds, PyObject* timeout = nullptr);
   static PyObject* NewCancelled(const char* reason);
 };

@@ -10,6 +10,7 @@ namespace {
 
 constexpr bool (*kParts[])(PyObject* module) = {
     &AddErrors,
+    &AddTimeout,
 };
 
 PyModuleDef kModule = {

@@ -7,5 +7,6 @@
 namespace greenring::pyhost {
 
 bool AddErrors(PyObject* module);
+bool AddTimeout(PyObject* module);
 
 }  // namespace greenring::pyhost
