@@ -125,6 +125,26 @@ TEST_P(SchedulerTest, UncancellableParkWaitsForItsUnpark) {
   RunToEnd();
 }
 
+TEST_P(SchedulerTest, ACancelThatIsWithdrawnBeforeItsThreadRunsIsAnUnparkForNoReason) {
+  GreenThread* sleeper = scheduler_.Spawn([this] {
+    EXPECT_EQ(scheduler_.Park(), ParkResult::kUnparked);
+    EXPECT_EQ(scheduler_.Park(clock_.NowNs() + kMs), ParkResult::kTimedOut) << "nothing is pending";
+  });
+  scheduler_.Spawn([this, sleeper] {
+    scheduler_.Cancel(sleeper);
+    scheduler_.WithdrawCancel(sleeper);
+  });
+  RunToEnd();
+}
+
+TEST_P(SchedulerTest, ACancelThatIsWithdrawnBeforeTheParkDoesNotEndIt) {
+  GreenThread* thread =
+      scheduler_.Spawn([this] { EXPECT_EQ(scheduler_.Park(clock_.NowNs() + kMs), ParkResult::kTimedOut); });
+  scheduler_.Cancel(thread);
+  scheduler_.WithdrawCancel(thread);
+  RunToEnd();
+}
+
 TEST_P(SchedulerTest, UnparkAndCancelOfTheSameParkResumeOnce) {
   int resumed = 0;
   GreenThread* sleeper = scheduler_.Spawn([&] {
