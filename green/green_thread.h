@@ -50,6 +50,8 @@ class GreenThread : public ListLink {
 
   uint64_t id() const { return id_; }
   const char* name() const { return name_; }
+  // For one that does one thing after another; `name` lives until the next one, or the green thread's end.
+  void set_name(const char* name) { name_ = name; }
   State state() const { return state_; }
   bool cancel_pending() const { return cancel_pending_; }
   const Stack& stack() const { return stack_; }

@@ -70,7 +70,8 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
     thread->context_.Make(options_.engine, stack->base, static_cast<size_t>(block - stack->base),
                           &Scheduler::ThreadMain, thread);
   }
-  thread->id_ = ++stats_.spawned;
+  ++stats_.spawned;
+  thread->id_ = ++last_id_;
   thread->handle_ = reinterpret_cast<uintptr_t>(thread) | 1;
   thread->name_ = options.name;
   thread->host_data_ = nullptr;

@@ -123,6 +123,9 @@ class Scheduler {
   template <typename F>
   GreenThread* Spawn(F&& function, const SpawnOptions& options = {});
 
+  // Gives `thread`, which begins something new, an id that none has had before; returns it. Never parks.
+  uint64_t RenewId(GreenThread* thread) { return thread->id_ = ++last_id_; }
+
   // Maps stacks for `count` green threads now, so that later Spawns cannot fail.
   absl::Status Reserve(size_t count) { return slab_.Reserve(count); }
 
@@ -232,6 +235,7 @@ class Scheduler {
   SavedThreadState loop_saved_;
   int switches_left_ = 0;
   bool stop_ = false;
+  uint64_t last_id_ = 0;
   SchedulerStats stats_;
 
   // The door: a stack of green threads that other OS threads unparked, linked by GreenThread::remote_next_.

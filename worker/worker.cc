@@ -23,6 +23,7 @@
 #include "ioloop/uring.h"
 #include "pyhost/application.h"
 #include "pyhost/gil.h"
+#include "pyhost/green_pool.h"
 #include "pyhost/greenlet_state.h"
 #include "pyhost/interpreter.h"
 #include "pyhost/interrupt.h"
@@ -78,7 +79,7 @@ void WarnOfLongSwitchInterval(const WorkerOptions& options, ErrorLog* error_log)
 }
 
 // Serves with everything that was set up; destroyed in the reverse order of its making.
-class Worker final : private CorePool::Runner, private HttpService::Observer {
+class Worker final : private CorePool::Runner, private HttpService::Observer, private pyhost::GreenPool::Observer {
  public:
   Worker(const WorkerOptions& options, ioloop::Ring* ring, pyhost::WsgiHandler* handler, ErrorLog* error_log,
          AccessLog* access_log)
@@ -88,7 +89,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
         scheduler_({.engine = options.engine, .stack_size_bytes = options.stack_size_bytes}),
         loop_(ring, &scheduler_),
         cores_(&scheduler_, options.cores, this),
-        service_(&loop_, &cores_, options.http, error_log, access_log, this) {
+        service_(&loop_, &cores_, options.http, error_log, access_log, this),
+        pool_(&scheduler_, this) {
     scheduler_.SetSwitchHook(&switch_hook_);
   }
 
@@ -100,6 +102,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
              const std::vector<const pyhost::EnvironTemplate*>& environs, ShutdownSignal* shutdown_signal) {
     for (size_t i = 0; i < listeners.size(); ++i) service_.AddListener(std::move(listeners[i]), environs[i]);
     shutdown_signal->Watch([this](int signal_number) { Drain(signal_number); });
+    pool_.Open();
     pyhost::ScopedGilRelease release;
     pyhost::MainThread main_thread(&scheduler_, release.state());
     main_thread_ = &main_thread;
@@ -110,9 +113,9 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
       posix::ScopedInterception interception(&loop_);
       scheduler_.Run(&loop_);
     }
-    if (cores_.live_count() > 0) {
+    if (cores_.live_count() > 0 || pool_.live_count() > 0) {
       error_log_->Message(
-          absl::StrCat(cores_.live_count(), " requests did not end after the drain; exiting without them"));
+          absl::StrCat(DescribeLive(cores_.live_count()), " did not end after the drain; exiting without them"));
     } else if (scheduler_.os_thread() != nullptr) {
       error_log_->Message("threads of the application did not end after the drain; exiting without them");
     }
@@ -139,8 +142,17 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
     }
   }
 
+  // What is still at work: so many requests, and what the pool runs.
+  std::string DescribeLive(size_t requests) const {
+    const size_t functions = pool_.live_count();
+    if (functions == 0) return absl::StrCat(requests, " requests");
+    const std::string started = absl::StrCat(functions, " functions that greenring.go() has started");
+    return requests == 0 ? started : absl::StrCat(requests, " requests and ", started);
+  }
+
   void Drain(int signal_number) {
     error_log_->Message(absl::StrCat("signal ", signal_number, ": draining"));
+    if (pool_.live_count() > 0) error_log_->Message(absl::StrCat("waiting for ", DescribeLive(cores_.busy_count())));
     scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + options_.drain_timeout_ns);
     service_.Drain();
   }
@@ -153,12 +165,16 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
     unwinding_ = true;
     const size_t lost = service_.AbortAll();
     cores_.CancelAll();
-    if (lost > 0) error_log_->Message(absl::StrCat("the drain timed out: ", lost, " requests were cut short"));
+    if (lost > 0 || pool_.live_count() > 0) {
+      error_log_->Message(absl::StrCat("the drain timed out: ", DescribeLive(lost), " were cut short"));
+    }
+    pool_.CancelAll("the worker ends, and the time for that was over");
     scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + kUnwindNs);
   }
 
   void OnDrained() override { cores_.Stop(); }
-  void OnCoresEnded() override { main_thread_->Stop(); }
+  void OnCoresEnded() override { pool_.Stop(); }
+  void OnPoolEnded() override { main_thread_->Stop(); }
 
   const WorkerOptions& options_;
   pyhost::WsgiHandler* const handler_;
@@ -168,6 +184,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer {
   ioloop::EventLoop loop_;
   CorePool cores_;
   HttpService service_;
+  pyhost::GreenPool pool_;
   pyhost::MainThread* main_thread_ = nullptr;  // while serving
   Patience patience_{this};
   bool unwinding_ = false;

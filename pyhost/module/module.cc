@@ -11,6 +11,7 @@ namespace {
 constexpr bool (*kParts[])(PyObject* module) = {
     &AddErrors,
     &AddTimeout,
+    &AddErrors, &AddGo, &AddChannel, &AddSelect, &AddWaitGroup, &AddScheduling,
 };
 
 PyModuleDef kModule = {

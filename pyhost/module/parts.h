@@ -8,5 +8,10 @@ namespace greenring::pyhost {
 
 bool AddErrors(PyObject* module);
 bool AddTimeout(PyObject* module);
+bool AddGo(PyObject* module);
+bool AddChannel(PyObject* module);
+bool AddSelect(PyObject* module);
+bool AddWaitGroup(PyObject* module);
+bool AddScheduling(PyObject* module);
 
 }  // namespace greenring::pyhost

@@ -1,0 +1,229 @@
+#include "pyhost/green_pool.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "pyhost/gil.h"
+#include "pyhost/interrupt_errors.h"
+#include "pyhost/py_ref.h"
+
+namespace greenring::pyhost {
+namespace {
+
+constexpr const char kIdleName[] = "go, idle";
+constexpr int64_t kRetryNs = 10 * kNanosecondsPerMillisecond;
+
+// Jobs that wait for Open, and those that another OS thread has started or cancelled. The GIL guards it.
+IntrusiveList<GreenPool::Job>& Errands() {
+  static auto* const errands = new IntrusiveList<GreenPool::Job>();
+  return *errands;
+}
+
+}  // namespace
+
+// A green thread of the pool, on its own stack.
+struct GreenPool::Runner : ListLink {
+  explicit Runner(green::GreenThread* thread) : thread(thread) {}
+  ~Runner() { Unlink(); }
+
+  green::GreenThread* const thread;
+  Job* job = nullptr;  // nullptr: idle
+  Runner* next_idle = nullptr;
+};
+
+PyObject* GreenPool::Job::Cancellation::NewException() {
+  return PyObject_CallFunction(InterruptErrors::Cancelled(), "s", reason);
+}
+
+GreenPool::GreenPool(green::Scheduler* scheduler, Observer* observer) : scheduler_(scheduler), observer_(observer) {}
+
+GreenPool::~GreenPool() {
+  if (open_pool_ == this) open_pool_ = nullptr;
+}
+
+void GreenPool::Open() {
+  GREENRING_CHECK(open_pool_ == nullptr);
+  open_pool_ = this;
+  for (Job* job = Errands().front(); job != nullptr; job = Errands().Next(job)) ++job_count_;
+  ++thread_count_;
+  errands_thread_ = scheduler_->Spawn([this] { ServeErrands(); }, {.name = "go, from other threads"});
+}
+
+absl::Status GreenPool::Start(Job* job) {
+  GreenPool* const pool = open_pool_;
+  if (pool != nullptr && (pool->closed_ || pool->cancel_all_reason_ != nullptr)) {
+    return absl::UnavailableError("the worker ends: nothing new is started");
+  }
+  if (pool != nullptr && pool->OnOwnThread()) {
+    const absl::Status begun = pool->Begin(job);
+    if (begun.ok()) ++pool->job_count_;
+    return begun;
+  }
+  job->state_ = Job::State::kWaiting;
+  if (pool != nullptr) {
+    ++pool->job_count_;
+    pool->HandOver(job);
+  } else {
+    Errands().PushBack(job);
+  }
+  return absl::OkStatus();
+}
+
+bool GreenPool::Cancel(Job* job, const char* reason) {
+  if (job->state_ == Job::State::kEnded) return false;
+  job->cancellation_.reason = reason;
+  GreenPool* const pool = open_pool_;
+  if (pool != nullptr && job->state_ == Job::State::kRunning) {
+    if (pool->OnOwnThread()) {
+      pool->CancelHere(job);
+    } else {
+      job->cancel_asked_ = true;
+      if (!job->linked()) pool->HandOver(job);
+    }
+  } else {
+    job->cancel_asked_ = true;
+  }
+  return true;
+}
+
+void GreenPool::CancelHere(Job* job) {
+  Interrupt* const cancellation = &job->cancellation_;
+  if (cancellation->state() == Interrupt::State::kRaised) cancellation->Rearm();
+  if (cancellation->state() == Interrupt::State::kIdle) Interruptible::Of(job->thread_)->Post(cancellation);
+}
+
+void GreenPool::HandOver(Job* job) {
+  Errands().PushBack(job);
+  if (OnOwnThread()) {
+    scheduler_->Unpark(errands_thread_);
+  } else {
+    scheduler_->UnparkRemote(errands_thread_);
+  }
+}
+
+absl::Status GreenPool::Begin(Job* job) {
+  Runner* const runner = idle_;
+  if (runner != nullptr) {
+    idle_ = runner->next_idle;
+    --idle_count_;
+    runner->job = job;
+    job->thread_ = runner->thread;
+    scheduler_->Unpark(runner->thread);
+  } else {
+    absl::Status reserved = scheduler_->Reserve(1);
+    if (!reserved.ok()) return reserved;
+    ++thread_count_;
+    job->thread_ = scheduler_->Spawn([this, job] { RunJobs(job); }, {.name = kIdleName});
+  }
+  job->state_ = Job::State::kStarting;
+  job->id_ = runner != nullptr ? scheduler_->RenewId(job->thread_) : job->thread_->id();
+  return absl::OkStatus();
+}
+
+void GreenPool::ServeErrands() {
+  for (;;) {
+    {
+      const ScopedPythonThread python;
+      DoErrands();
+      CloseIfDone();
+    }
+    if (closed_) break;
+    scheduler_->ParkUncancellable();
+  }
+  OnThreadEnded();
+}
+
+void GreenPool::DoErrands() {
+  while (Job* job = Errands().PopFront()) {
+    if (job->state_ == Job::State::kRunning) {
+      job->cancel_asked_ = false;
+      CancelHere(job);
+    } else if (job->state_ == Job::State::kWaiting && !Begin(job).ok()) {
+      Errands().PushFront(job);  // no memory for a stack: when others have ended there may be
+      scheduler_->ParkUncancellable(scheduler_->clock()->NowNs() + kRetryNs);
+    }
+  }
+}
+
+void GreenPool::RunJobs(Job* first) {
+  {
+    const ScopedPythonThread python;
+    Runner self(scheduler_->current());
+    self.job = first;
+    live_.PushBack(&self);
+    do {
+      RunOne(&self);
+    } while (AwaitJob(&self));
+  }
+  OnThreadEnded();
+}
+
+void GreenPool::RunOne(Runner* runner) {
+  Job* const job = runner->job;
+  job->state_ = Job::State::kRunning;
+  if (const char* reason = cancel_all_reason_; reason != nullptr && !job->cancel_asked_) {
+    job->cancel_asked_ = true;
+    job->cancellation_.reason = reason;
+  }
+  runner->thread->set_name(job->name());
+  if (std::exchange(job->cancel_asked_, false)) {
+    const PyRef exception(job->cancellation_.NewException());
+    job->CancelBeforeRun(exception.get());
+  } else {
+    job->Run();
+  }
+  Interruptible* const interruptible = Interruptible::Of(runner->thread);
+  interruptible->Withdraw(&job->cancellation_);
+  if (!interruptible->pending()) scheduler_->ClearCancel();
+  runner->thread->set_name(kIdleName);
+  job->state_ = Job::State::kEnded;
+  job->thread_ = nullptr;
+  job->Unlink();  // another OS thread may have cancelled it just now
+  runner->job = nullptr;
+  job->OnEnded();
+  --job_count_;
+}
+
+bool GreenPool::AwaitJob(Runner* runner) {
+  CloseIfDone();
+  if (closed_ || idle_count_ == kIdleMax) return false;
+  runner->next_idle = idle_;
+  idle_ = runner;
+  ++idle_count_;
+  // A job that went deep should not hold its pages for the next one, which probably does not.
+  scheduler_->slab()->Trim(runner->thread->stack());
+  while (runner->job == nullptr && !closed_) scheduler_->ParkUncancellable();
+  return runner->job != nullptr;
+}
+
+void GreenPool::Stop() {
+  stopping_ = true;
+  if (errands_thread_ == nullptr) {
+    observer_->OnPoolEnded();
+  } else {
+    scheduler_->Unpark(errands_thread_);  // closes the pool, with the GIL, if there is no job
+  }
+}
+
+void GreenPool::CancelAll(const char* reason) {
+  cancel_all_reason_ = reason;
+  for (Runner* runner = live_.front(); runner != nullptr; runner = live_.Next(runner)) {
+    if (runner->job == nullptr || runner->job->state_ != Job::State::kRunning) continue;
+    runner->job->cancellation_.reason = reason;
+    CancelHere(runner->job);
+  }
+}
+
+void GreenPool::CloseIfDone() {
+  if (!stopping_ || closed_ || live_count() > 0) return;
+  closed_ = true;
+  for (; idle_ != nullptr; idle_ = idle_->next_idle) scheduler_->Unpark(idle_->thread);
+  scheduler_->Unpark(errands_thread_);
+}
+
+void GreenPool::OnThreadEnded() {
+  if (--thread_count_ == 0) observer_->OnPoolEnded();
+}
+
+}  // namespace greenring::pyhost

@@ -1,0 +1,50 @@
+// greenring.Channel and greenring.Case: values handed from thread to thread, as in green/sync/channel.h, between green
+// threads and OS threads alike.
+//
+// GIL held.
+#pragma once
+
+#include "pyhost/module/wait.h"
+#include "pyhost/python.h"
+
+namespace greenring::pyhost {
+
+// The part of a channel that Select needs. Senders wait only while the buffer is full, receivers only while it is
+// empty.
+struct Channel {
+  PyObject_HEAD PyObject* weak_references;
+  PyObject** slots;  // a ring of `capacity`
+  Py_ssize_t capacity;
+  Py_ssize_t head;
+  Py_ssize_t size;
+  bool closed;
+  Line senders;
+  Line receivers;
+
+  // Whether a send or a receive needs no waiting. A closed channel is always ready.
+  bool can_send() const { return closed || size < capacity || !receivers.empty(); }
+  bool can_receive() const { return closed || size > 0 || !senders.empty(); }
+
+  // They can: kDone or kClosed. Never park.
+  WaitResult SendNow(PyObject* value);
+  WaitResult ReceiveNow(PyObject** value);  // a new reference
+};
+
+// What Select is given: sending to, or receiving from, one channel.
+struct Case {
+  PyObject_HEAD PyObject* channel;
+  PyObject* value;  // null: receives
+};
+
+extern PyTypeObject* channel_type;
+extern PyTypeObject* case_type;
+
+bool AddCase(PyObject* module);
+
+// A new case; `value` is null for one that receives.
+PyObject* NewCase(PyObject* channel, PyObject* value);
+
+// ChannelClosed for a send or a receive.
+void RaiseClosed(PyObject* channel, bool sending);
+
+}  // namespace greenring::pyhost

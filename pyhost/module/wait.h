@@ -1,0 +1,93 @@
+// How threads stand in line for something of the module: channels, handles, wait groups.
+//
+//   Waiter waiter;                                        // on the stack of whoever waits
+//   Wait wait;
+//   wait.StandIn(&line, &waiter);
+//   switch (wait.Park(deadline_ns)) ...                   // until an Answer, the deadline or an interrupt
+//
+//   line.front()->Answer(WaitResult::kDone);              // whoever has something for it
+//
+// The rules are those of green/sync/wait_queue.h: an Answer takes the waiter out of all lines of its wait and settles
+// it at once, so that nothing handed over is lost; a wait that ends without one has left its lines; a line is served
+// from its front. What differs: the GIL guards the lines instead of belonging to one scheduler, so green threads and OS
+// threads may wait for each other.
+//
+// GIL held everywhere; Park gives it up while it waits.
+#pragma once
+
+#include <cstdint>
+
+#include "base/clock.h"
+#include "base/intrusive_list.h"
+#include "green/scheduler.h"
+#include "pyhost/python.h"
+
+namespace greenring::pyhost {
+
+enum class WaitResult : uint8_t {
+  kDone,
+  kClosed,       // channels: nothing more comes, or is taken
+  kTimedOut,     // the deadline passed first
+  kInterrupted,  // the Python error is set: Cancelled, RequestTimeout, or nobody could ever answer
+};
+
+class Wait;
+
+// A place in one line. `value`: to be sent (borrowed: its owner waits), or received (owned, once answered).
+class Waiter : public ListLink {
+ public:
+  // Settles the wait. Any thread. Never parks.
+  void Answer(WaitResult result);
+
+  PyObject* value = nullptr;
+
+ private:
+  friend class Wait;
+
+  Wait* wait_ = nullptr;
+  Waiter* next_ = nullptr;  // of the same wait
+};
+
+using Line = IntrusiveList<Waiter>;
+
+// One wait of the current thread.
+class Wait {
+ public:
+  Wait() : thread_(green::GreenThread::Current()) {}
+  ~Wait();
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+
+  // At the end of `line`. Never parks.
+  void StandIn(Line* line, Waiter* waiter);
+
+  // Until an answer. Parks; an OS thread blocks.
+  WaitResult Park(int64_t deadline_ns);
+
+  // The place that was answered; nullptr when none was.
+  const Waiter* answered() const { return answered_; }
+
+ private:
+  friend class Waiter;
+
+  WaitResult ParkGreenThread(int64_t deadline_ns);
+  WaitResult BlockOsThread(int64_t deadline_ns);
+  void LeaveLines();
+
+  green::GreenThread* const thread_;      // nullptr: an OS thread
+  PyThread_type_lock os_lock_ = nullptr;  // held until the answer
+  Waiter* first_ = nullptr;
+  const Waiter* answered_ = nullptr;
+  WaitResult result_ = WaitResult::kDone;
+};
+
+// Waits at the end of `line`. Parks.
+WaitResult WaitInLine(Line* line, Waiter* waiter, int64_t timeout_ns);
+
+// The instant `timeout_ns` from now (kNeverNs: never), by the clock of whoever would wait: the current thread.
+int64_t DeadlineAfter(int64_t timeout_ns);
+
+// Raises what the current green thread is to be interrupted with; Cancelled if nobody has said.
+void RaiseInterrupt();
+
+}  // namespace greenring::pyhost
