@@ -1,0 +1,165 @@
+"""Measures Go from Python beside greenlet and gevent: GET / answers with JSON, nanoseconds for each operation.
+
+All of it runs on one green thread of the server, in turns, so that what disturbs the machine disturbs all alike. Each
+figure is the median of many short runs; the loop around the operation is part of it, as it is in any program.
+"""
+
+import json
+import statistics
+import time
+
+import gevent
+import gevent.queue
+import greenlet
+import greenring
+
+RUNS = 41
+OPERATIONS = 2_000
+
+
+def timed(run, operations=OPERATIONS):
+    begin_ns = time.perf_counter_ns()
+    run(operations)
+    return (time.perf_counter_ns() - begin_ns) / operations
+
+
+# Each function does its operation `count` times.
+
+
+def greenring_yield(count):
+    """There and back: two green threads yield to each other."""
+
+    def other(count):
+        yield_ = greenring.yield_
+        for _ in range(count):
+            yield_()
+
+    handle = greenring.go(other, count)
+    yield_ = greenring.yield_
+    for _ in range(count):
+        yield_()
+    handle.join()
+
+
+def greenlet_switch(count):
+    """There and back."""
+
+    def other():
+        switch = main.switch
+        while True:
+            switch()
+
+    main = greenlet.getcurrent()
+    switch = greenlet.greenlet(other).switch
+    for _ in range(count):
+        switch()
+
+
+def gevent_sleep(count):
+    """To the hub and to the other, and the same way back."""
+
+    def other():
+        for _ in range(count):
+            gevent.sleep(0)
+
+    spawned = gevent.spawn(other)
+    for _ in range(count):
+        gevent.sleep(0)
+    spawned.join()
+
+
+def nothing():
+    pass
+
+
+def greenring_go(count):
+    go = greenring.go
+    for _ in range(count):
+        go(nothing).join()
+
+
+def greenlet_run(count):
+    new = greenlet.greenlet
+    for _ in range(count):
+        new(nothing).switch()
+
+
+def gevent_spawn(count):
+    spawn = gevent.spawn
+    for _ in range(count):
+        spawn(nothing).join()
+
+
+def greenring_channel(count):
+    """One value through an unbuffered channel: a send and a recv, on two green threads."""
+    channel = greenring.Channel()
+
+    def produce():
+        send = channel.send
+        for i in range(count):
+            send(i)
+
+    handle = greenring.go(produce)
+    recv = channel.recv
+    for _ in range(count):
+        recv()
+    handle.join()
+
+
+def gevent_channel(count):
+    channel = gevent.queue.Channel()
+
+    def produce():
+        for i in range(count):
+            channel.put(i)
+
+    spawned = gevent.spawn(produce)
+    for _ in range(count):
+        channel.get()
+    spawned.join()
+
+
+def greenring_select(count):
+    """The same, received by a select of two."""
+    channel, never = greenring.Channel(), greenring.Channel()
+
+    def produce():
+        send = channel.send
+        for i in range(count):
+            send(i)
+
+    handle = greenring.go(produce)
+    select = greenring.select
+    for _ in range(count):
+        select(channel, never)
+    handle.join()
+
+
+def greenring_buffer(count):
+    """A send and a recv through the buffer, without a switch."""
+    channel = greenring.Channel(1)
+    send, recv = channel.send, channel.recv
+    for i in range(count):
+        send(i)
+        recv()
+
+
+MEASURED = (greenring_yield, greenlet_switch, gevent_sleep, greenring_go, greenlet_run, gevent_spawn, greenring_channel,
+            gevent_channel, greenring_select, greenring_buffer)
+
+
+def measure():
+    runs = {each.__name__: [] for each in MEASURED}
+    for _ in range(RUNS):
+        for each in MEASURED:
+            runs[each.__name__].append(timed(each))
+    return {
+        name: {"median_ns": statistics.median(values), "least_ns": min(values)}
+        for name, values in runs.items()
+    }
+
+
+def application(environ, start_response):
+    body = json.dumps(measure() if environ["PATH_INFO"] == "/measure" else {}).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
