@@ -165,11 +165,12 @@ PyObject* Represent(PyObject* self) {
 }
 
 PyMethodDef kMethods[] = {
-    Method<Send>("send", "send(value, timeout=None): until it is received, or in the buffer."),
-    Method<Receive>("recv", "recv(timeout=None): waits for a value."),
-    {"close", Close, METH_NOARGS, "Nothing more is sent; what is in the buffer can still be received."},
-    {"on_recv", OnReceive, METH_NOARGS, "For select(): receiving from this channel."},
-    {"on_send", OnSend, METH_O, "on_send(value): for select(): sending it to this channel."},
+    Method<Send>("send", "send($self, value, timeout=None)\n--\n\nUntil it is received, or in the buffer."),
+    Method<Receive>("recv", "recv($self, timeout=None)\n--\n\nWaits for a value."),
+    {"close", Close, METH_NOARGS,
+     "close($self)\n--\n\nNothing more is sent; what is in the buffer can still be received."},
+    {"on_recv", OnReceive, METH_NOARGS, "on_recv($self)\n--\n\nFor select(): receiving from this channel."},
+    {"on_send", OnSend, METH_O, "on_send($self, value, /)\n--\n\nFor select(): sending it to this channel."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "For type annotations: Channel[int]."},
     {nullptr, nullptr, 0, nullptr},
 };

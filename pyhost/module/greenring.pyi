@@ -1,9 +1,17 @@
-"""Green threads, channels and deadlines of the Greenring server that runs this program."""
+"""Green threads, channels and deadlines of the Greenring server that runs this program.
 
+docs/PYTHON_API.md explains them. Seconds are int or float; a timeout of None waits for ever, one of 0 not at all.
+"""
+
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Callable, Optional, Type, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, final, overload
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+_D = TypeVar("_D")
 
 class RequestTimeout(BaseException):
     """The time that a request or a block had is over.
@@ -11,10 +19,10 @@ class RequestTimeout(BaseException):
     Not an Exception, so that ``except Exception`` does not swallow it.
     """
 
-    seconds: Optional[float]
+    seconds: float | None
     """How long there was; None if the application made the exception."""
 
-    timeout: Optional[timeout]
+    timeout: _Timeout | None
     """The ``timeout`` that expired; None: the request's own deadline."""
 
 class Cancelled(BaseException):
@@ -63,8 +71,155 @@ class timeout:
     def __enter__(self) -> timeout: ...
     def __exit__(
         self,
-        type: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
+        type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> bool: ...
     def __call__(self, function: _Function) -> _Function: ...
+
+_Timeout = timeout
+
+class ChannelClosed(Exception):
+    """Nothing more can be sent to a channel, or nothing is left to receive; `channel` is the channel."""
+
+    channel: Channel[Any]
+
+class ResultCancelled(Exception):
+    """The result of a function that was cancelled, or whose time was over: __cause__ tells which."""
+
+@final
+class Handle(Generic[_T_co]):
+    """A function that go() has started. Any number of threads may wait for it.
+
+    Whether or not somebody holds it, the function runs to its end. An exception that it ends with and that nobody asks
+    for is told to sys.unraisablehook, which prints it, when the handle is dropped.
+    """
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+    @property
+    def id(self) -> int | None:
+        """The id of its green thread; None: it has none yet, because the server is not ready."""
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits for its end, whatever that is. False: the timeout came first."""
+    def result(self, timeout: float | None = None) -> _T_co:
+        """Waits, and returns what the function returned or raises what it raised.
+
+        TimeoutError: it has not ended in that time. ResultCancelled: it ended with Cancelled or RequestTimeout.
+        """
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Waits, and returns what the function raised, or None. TimeoutError: it has not ended in that time."""
+    def cancel(self) -> bool:
+        """Raises Cancelled in the function, where it waits or computes; one that has not begun is not run.
+
+        False: it had ended. Does not wait for the end, and may be called again if the function swallows it.
+        """
+    def done(self) -> bool:
+        """Whether it has ended."""
+    def cancelled(self) -> bool:
+        """Whether it has ended with Cancelled."""
+
+def go(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Handle[_T]:
+    """Runs the function on a green thread of its own, in a copy of the caller's context variables.
+
+    It begins when the caller waits, yields or ends, and goes on when the response has been sent; a server that ends
+    waits for it as for a request. What is started while the application is imported runs when the server is ready. Any
+    thread may call it.
+    """
+
+@final
+class Case(Generic[_T_co]):
+    """One thing that select() may do: made by Channel.on_recv() and Channel.on_send()."""
+
+@final
+class Channel(Generic[_T]):
+    """Values handed from one thread to another: green threads, and OS threads too.
+
+    With capacity 0 each send() waits for its recv(). Values arrive in the order of their sends; who waits longest is
+    served first.
+    """
+
+    def __init__(self, capacity: int = 0) -> None: ...
+    @property
+    def capacity(self) -> int:
+        """How many values the buffer holds."""
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+    @property
+    def balance(self) -> int:
+        """How many wait in send(), or, as a negative number, in recv()."""
+    def send(self, value: _T, timeout: float | None = None) -> None:
+        """Waits until the value is received, or in the buffer.
+
+        ChannelClosed: it is closed, before or meanwhile. TimeoutError: the timeout came first. In both cases nobody
+        gets the value.
+        """
+    def recv(self, timeout: float | None = None) -> _T:
+        """Waits for a value. ChannelClosed: it is closed and empty. TimeoutError: the timeout came first."""
+    def close(self) -> None:
+        """Nothing more can be sent, and every wait ends; what is in the buffer can still be received."""
+    def on_recv(self) -> Case[_T]:
+        """For select(): receiving from this channel."""
+    def on_send(self, value: _T, /) -> Case[None]:
+        """For select(): sending the value to this channel."""
+    def __iter__(self) -> Iterator[_T]:
+        """Receives until the channel is closed and empty."""
+    def __next__(self) -> _T: ...
+    def __len__(self) -> int:
+        """How many values are in the buffer."""
+    def __bool__(self) -> bool:
+        """True, also when it is empty."""
+
+@overload
+def select(
+    *cases: Channel[_T] | Case[_T] | None, timeout: float | None = None
+) -> tuple[Channel[_T] | Case[_T], _T]: ...
+@overload
+def select(*cases: Channel[Any] | Case[Any] | None, timeout: float | None = None) -> tuple[object, Any]: ...
+@overload
+def select(*cases: Channel[Any] | Case[Any] | None, timeout: float | None = None, default: _D) -> tuple[object, Any]:
+    """Waits until one of the cases can be done, does it, and returns it and what it received (None: it sent).
+
+    A channel stands for receiving from it; None never happens, which is how to leave one out. If several can be done
+    each has the same chance. When the time is over: (None, default), or TimeoutError without a default. A default
+    without a timeout does not wait. ChannelClosed: one is closed, and its `channel` tells which.
+    """
+
+@final
+class WaitGroup:
+    """Waits until a number of things have ended."""
+
+    def __init__(self) -> None: ...
+    def add(self, count: int = 1) -> None:
+        """So many more have to end."""
+    def done(self) -> None:
+        """One has ended. ValueError: more than there were."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until all have ended. False: the timeout came first."""
+    def go(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Handle[_T]:
+        """As greenring.go(), counted until it has ended, however that is."""
+
+@final
+class GreenThread:
+    """A green thread, as it was when this was asked for."""
+
+    @property
+    def name(self) -> str:
+        """What it does."""
+    @property
+    def id(self) -> int:
+        """No other has it, or will."""
+    @property
+    def stack_size(self) -> int:
+        """In bytes."""
+
+def sleep(seconds: float, /) -> None:
+    """Waits; the others run meanwhile. time.sleep() does the same."""
+
+def yield_() -> None:
+    """Lets every other green thread that can run do so first."""
+
+def current() -> GreenThread | None:
+    """The green thread that calls it; None on other threads."""

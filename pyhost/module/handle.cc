@@ -282,12 +282,13 @@ PyObject* Represent(PyObject* self) {
 }
 
 PyMethodDef kMethods[] = {
-    Method<Join>("join", "join(timeout=None): waits for its end; False: the timeout came first."),
-    Method<Result>("result", "result(timeout=None): waits, and returns what it returned or raises what it raised."),
-    Method<Exception>("exception", "exception(timeout=None): waits, and returns what it raised, or None."),
-    {"cancel", Cancel, METH_NOARGS, "Raises Cancelled in it. False: it had ended."},
-    {"done", Done, METH_NOARGS, "Whether it has ended."},
-    {"cancelled", IsCancelled, METH_NOARGS, "Whether it has ended with Cancelled."},
+    Method<Join>("join", "join($self, timeout=None)\n--\n\nWaits for its end; False: the timeout came first."),
+    Method<Result>("result",
+                   "result($self, timeout=None)\n--\n\nWaits, and returns what it returned or raises what it raised."),
+    Method<Exception>("exception", "exception($self, timeout=None)\n--\n\nWaits, and returns what it raised, or None."),
+    {"cancel", Cancel, METH_NOARGS, "cancel($self)\n--\n\nRaises Cancelled in it. False: it had ended."},
+    {"done", Done, METH_NOARGS, "done($self)\n--\n\nWhether it has ended."},
+    {"cancelled", IsCancelled, METH_NOARGS, "cancelled($self)\n--\n\nWhether it has ended with Cancelled."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "For type annotations: Handle[int]."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -323,7 +324,9 @@ PyType_Spec kSpec = {
 PyObject* Go(PyObject*, const Arguments& arguments) { return StartFunction("go", arguments, nullptr); }
 
 PyMethodDef kFunctions[] = {
-    Method<Go>("go", "go(function, *args, **kwargs): runs it on a green thread of its own; returns its Handle."),
+    Method<Go>(
+        "go",
+        "go($module, function, /, *args, **kwargs)\n--\n\nRuns it on a green thread of its own; returns its Handle."),
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -9,9 +9,7 @@ namespace greenring::pyhost {
 namespace {
 
 constexpr bool (*kParts[])(PyObject* module) = {
-    &AddErrors,
-    &AddTimeout,
-    &AddErrors, &AddGo, &AddChannel, &AddSelect, &AddWaitGroup, &AddScheduling,
+    &AddErrors, &AddTimeout, &AddGo, &AddChannel, &AddSelect, &AddWaitGroup, &AddScheduling,
 };
 
 PyModuleDef kModule = {

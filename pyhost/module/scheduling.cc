@@ -98,9 +98,10 @@ PyObject* Current(PyObject*, PyObject*) {
 }
 
 PyMethodDef kFunctions[] = {
-    {"sleep", Sleep, METH_O, "sleep(seconds): the others run meanwhile."},
-    {"yield_", Yield, METH_NOARGS, "Lets every other green thread that can run do so first."},
-    {"current", Current, METH_NOARGS, "The green thread that calls it, as a GreenThread; None on other threads."},
+    {"sleep", Sleep, METH_O, "sleep($module, seconds, /)\n--\n\nThe others run meanwhile."},
+    {"yield_", Yield, METH_NOARGS, "yield_($module)\n--\n\nLets every other green thread that can run do so first."},
+    {"current", Current, METH_NOARGS,
+     "current($module)\n--\n\nThe green thread that calls it, as a GreenThread; None on other threads."},
     {nullptr, nullptr, 0, nullptr},
 };
 

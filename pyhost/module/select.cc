@@ -169,8 +169,8 @@ PyObject* Select(PyObject*, const Arguments& arguments) {
 
 PyMethodDef kFunctions[] = {
     Method<Select>("select",
-                   "select(*cases, timeout=None, default=...): does the first that can be done; returns it, and what "
-                   "it received."),
+                   "select($module, *cases, timeout=None, default=...)\n--\n\nDoes the first that can be done; returns "
+                   "it, and what it received."),
     {nullptr, nullptr, 0, nullptr},
 };
 

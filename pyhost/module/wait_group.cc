@@ -87,10 +87,10 @@ PyObject* Go(PyObject* self, const Arguments& arguments) {
 PyObject* Represent(PyObject* self) { return PyUnicode_FromFormat("<greenring.WaitGroup of %zd>", Cast(self)->count); }
 
 PyMethodDef kMethods[] = {
-    Method<Add>("add", "add(count=1): so many more have to end."),
-    {"done", Done, METH_NOARGS, "One has ended."},
-    Method<WaitForAll>("wait", "wait(timeout=None): until all have ended; False: the timeout came first."),
-    Method<Go>("go", "go(function, *args, **kwargs): as greenring.go(), counted until it has ended."),
+    Method<Add>("add", "add($self, count=1)\n--\n\nSo many more have to end."),
+    {"done", Done, METH_NOARGS, "done($self)\n--\n\nOne has ended."},
+    Method<WaitForAll>("wait", "wait($self, timeout=None)\n--\n\nUntil all have ended; False: the timeout came first."),
+    Method<Go>("go", "go($self, function, /, *args, **kwargs)\n--\n\nAs greenring.go(), counted until it has ended."),
     {nullptr, nullptr, 0, nullptr},
 };
 
