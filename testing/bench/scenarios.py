@@ -6,7 +6,10 @@ rounds are interleaved (A B C A B C ...), so that what disturbs the machine for 
 
 import contextlib
 import dataclasses
+import json
+import subprocess
 import time
+import urllib.request
 
 import load
 import processes
@@ -187,6 +190,50 @@ class Waiting(Requests):
         return (while_parked[0] - before) / (self.connections - self.few_connections)
 
 
+@dataclasses.dataclass(frozen=True)
+class FromPython:
+    """What greenring's own functions cost, beside greenlet's and gevent's in a process of their own, round by round."""
+
+    name: str
+    title: str
+    app: str = "go_from_python:application"
+
+    def accepts(self, server):
+        return server.name.startswith("greenring-")
+
+    def measure(self, chosen, settings):
+        rows = {server.name: [] for server in chosen}
+        with contextlib.ExitStack() as stack:
+            started = [
+                stack.enter_context(servers.running(server, self.app, settings.directory)) for server in chosen
+            ]
+            for number in range(settings.rounds):
+                peers = self._peers()
+                for running in started:
+                    with urllib.request.urlopen(running.url + "/measure", timeout=60) as answer:
+                        row = self._row(json.load(answer), peers)
+                    rows[running.server.name].append(row)
+                    settings.say(f"{self.name} {number + 1}/{settings.rounds} {running.server.name}: "
+                                 f"yield_ {row['yield_ns']:,.0f} ns, go and join {row['go_ns']:,.0f} ns, "
+                                 f"channel {row['channel_ns']:,.0f} ns")  # fmt: skip
+        return rows
+
+    def _peers(self):
+        command = ["/usr/bin/python3.11", servers.APPS / f"{self.app.partition(':')[0]}.py"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True,
+                              preexec_fn=processes.pin(processes.SERVER_CPU))  # fmt: skip
+        return json.loads(done.stdout)
+
+    @staticmethod
+    def _row(ours, peers):
+        """Ours in nanoseconds; the peers' as multiples of ours."""
+        row = {f"{name}_ns": value for name, value in ours.items()}
+        for peer, name in (("greenlet_switch", "yield"), ("gevent_sleep", "yield"), ("greenlet_run", "go"),
+                           ("gevent_spawn", "go"), ("gevent_channel", "channel")):  # fmt: skip
+            row[peer] = peers[peer] / ours[name]
+        return row
+
+
 ALL = (
     Requests("hello", "Hello world, keep-alive, 64 connections"),
     Requests("hello-close", "Hello world, one connection per request, 64 at a time", headers=("Connection: close",)),
@@ -197,4 +244,5 @@ ALL = (
         "psycopg2", "psycopg2: select pg_sleep(0.1), 1,000 connections", app="query:application", connections=1_000,
         postgres_connections=1_400,  # those of the server before may still be closing
     ),
+    FromPython("go", "Go from Python: nanoseconds each, and how many times that its peers take"),
 )
