@@ -11,7 +11,7 @@ import greenring
 from routes import Routes, as_json, plain
 
 application = Routes()
-_parked = greenring.Channel()
+_parked, _parked_group = greenring.Channel(), greenring.WaitGroup()
 _imported = greenring.go(lambda: greenring.current().name)  # runs when the server serves
 
 
@@ -123,8 +123,12 @@ def stubborn(environ, start_response):
 def park(environ, start_response):
     """Starts so many that wait for /release; answers when they do."""
     count = int(environ["QUERY_STRING"])
+
+    def wait():
+        return _parked.recv()
+
     for _ in range(count):
-        greenring.go(_parked.recv)
+        _parked_group.go(wait)
     while -_parked.balance < count:
         greenring.yield_()
     return plain(start_response, b"parked")
@@ -135,6 +139,7 @@ def release(environ, start_response):
     count = -_parked.balance
     for _ in range(count):
         _parked.send(None)
+    _parked_group.wait()
     return plain(start_response, str(count).encode())
 
 
