@@ -57,9 +57,9 @@ class CurrentRequest final : private Exchange::Interrupter {
   void BeginClose();
 
   // An exception of ours was raised in the application.
-  bool interrupted() const { return !interrupted_at_.empty(); }
+  bool interrupted() const { return interrupted_; }
 
-  // The Python stack where the last one was, a line each; empty if there was none.
+  // The Python stack where the last one was, a line each; empty without Python code.
   const std::string& interrupted_at() const { return interrupted_at_; }
 
  private:
@@ -92,6 +92,7 @@ class CurrentRequest final : private Exchange::Interrupter {
   Exception timeout_{this};
   Exception cancelled_{this};
   std::string interrupted_at_;
+  bool interrupted_ = false;
   Report* report_ = nullptr;  // on its way to the error log
 };
 

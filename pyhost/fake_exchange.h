@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "green/scheduler.h"
 #include "protocol/http1_parser.h"
 #include "protocol/response_body.h"
@@ -107,6 +108,25 @@ class FakeExchange final : public Exchange {
 
   void Abort() override { aborted_ = true; }
 
+  void SetInterrupter(Interrupter* interrupter) override { interrupter_ = interrupter; }
+  int64_t started_ns() const override { return started_ns_; }
+  int64_t deadline_ns() const override { return timeout_ns_ == kNeverNs ? kNeverNs : started_ns_ + timeout_ns_; }
+  void SetTimeout(int64_t timeout_ns) override { timeout_ns_ = timeout_ns; }
+  void SetCancelOnDisconnect(bool cancel) override { cancel_on_disconnect_ = cancel; }
+  void BeginClose() override { events_.push_back("close"); }
+  CutShort cut_short() const override { return cut_short_; }
+
+  // What its worker would do: the reason is noted, and the application interrupted.
+  void EndRequest(CutShort reason) {
+    cut_short_ = reason;
+    if (interrupter_ != nullptr) interrupter_->OnCutShort(reason);
+  }
+  // Interrupts without a reason for the response: what comes after the response was complete.
+  void Interrupt(CutShort reason) { interrupter_->OnCutShort(reason); }
+  void ReportOverdue() { interrupter_->OnOverdue(); }
+  int64_t timeout_ns() const { return timeout_ns_; }
+  bool cancel_on_disconnect() const { return cancel_on_disconnect_; }
+
   // What the client has got: the head as text, the body without its framing.
   const std::string& head_text() const { return head_text_; }
   const std::string& body() const { return body_; }
@@ -141,6 +161,11 @@ class FakeExchange final : public Exchange {
   int files_ = 0;
   bool finished_ = false;
   bool aborted_ = false;
+  Interrupter* interrupter_ = nullptr;
+  int64_t started_ns_ = 0;
+  int64_t timeout_ns_ = kNeverNs;
+  bool cancel_on_disconnect_ = false;
+  CutShort cut_short_ = CutShort::kNo;
 };
 
 }  // namespace greenring::pyhost

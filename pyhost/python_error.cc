@@ -57,10 +57,4 @@ std::string FormatException(PyObject* exception) {
   return formatted;
 }
 
-void SetExchangeError(const absl::Status& status) {
-  PyObject* type = absl::IsInvalidArgument(status) ? PyExc_OSError : PyExc_ConnectionResetError;
-  const std::string message(status.message());
-  PyErr_SetString(type, message.c_str());
-}
-
 }  // namespace greenring::pyhost

@@ -7,7 +7,6 @@
 
 #include <string>
 
-#include "absl/status/status.h"
 #include "pyhost/py_ref.h"
 #include "pyhost/python.h"
 
@@ -24,8 +23,5 @@ std::string FormatException(PyObject* exception);
 
 // One line: "ModuleNotFoundError: No module named 'flask'".
 std::string DescribeException(PyObject* exception);
-
-// Sets the OSError for an I/O call of Exchange that failed: ConnectionResetError when the client is gone.
-void SetExchangeError(const absl::Status& status);
 
 }  // namespace greenring::pyhost

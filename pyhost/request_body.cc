@@ -7,7 +7,7 @@
 #include <string>
 
 #include "green/scheduler.h"
-#include "pyhost/python_error.h"
+#include "pyhost/exchange_error.h"
 
 namespace greenring::pyhost {
 namespace {
@@ -57,8 +57,8 @@ Py_ssize_t Receive(State* state, char* out, size_t size) {
   const absl::StatusOr<size_t> received = state->exchange->ReadBody(out, size);
   state->reading = false;
   if (!received.ok()) {
-    state->status = received.status();
-    SetExchangeError(received.status());
+    if (!absl::IsCancelled(received.status())) state->status = received.status();
+    RaiseExchangeError(received.status());
     return -1;
   }
   if (*received == 0) {

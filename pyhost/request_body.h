@@ -26,7 +26,7 @@ PyRef NewRequestBody(PyObject* type);
 void AttachRequestBody(PyObject* body, Exchange* exchange, const protocol::RequestHead& head);
 void DetachRequestBody(PyObject* body);
 
-// The first failure of Exchange::ReadBody since it was attached.
+// The first failure of Exchange::ReadBody since it was attached, apart from cancellations: the body can be read on.
 absl::Status RequestBodyStatus(PyObject* body);
 
 }  // namespace greenring::pyhost

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "protocol/bytes.h"
+#include "pyhost/exchange_error.h"
 #include "pyhost/py_text.h"
 #include "pyhost/python_error.h"
 
@@ -83,7 +84,7 @@ void Response::Attach(Exchange* exchange) {
   exchange_ = exchange;
   owner_ = green::Scheduler::Current()->current();
   status_ = absl::OkStatus();
-  head_sent_ = false;
+  head_sent_ = finished_ = false;
   encoder_.Clear();
 }
 
@@ -180,7 +181,7 @@ PyObject* Response::Write(PyObject* handle, PyObject* data) {
   }
   const std::string_view piece(PyBytes_AS_STRING(data), static_cast<size_t>(PyBytes_GET_SIZE(data)));
   if (!piece.empty() && !(response->Send(piece) && response->Flush())) {
-    SetExchangeError(response->status_);
+    RaiseExchangeError(response->status_);
     return nullptr;
   }
   Py_RETURN_NONE;
@@ -191,9 +192,16 @@ bool Response::Note(absl::Status status) {
   return status_.ok();
 }
 
+// Whoever is told 504 is not told anything else.
+bool Response::InTime() {
+  if (exchange_->cut_short() != CutShort::kTimedOut) return true;
+  return Note(absl::CancelledError("the deadline of the request has passed"));
+}
+
 bool Response::SendHead(int64_t body_bytes) {
   if (gone()) return false;
   if (head_sent_) return true;
+  if (!InTime()) return false;
   head_sent_ = true;
   return Note(exchange_->SendHead(encoder_, body_bytes));
 }
@@ -201,8 +209,9 @@ bool Response::SendHead(int64_t body_bytes) {
 bool Response::SendComplete(std::string_view body) {
   if (gone()) return false;
   if (!head_sent_) {
+    if (!InTime()) return false;
     head_sent_ = true;
-    return Note(exchange_->SendComplete(encoder_, body));
+    return finished_ = Note(exchange_->SendComplete(encoder_, body));
   }
   return (body.empty() || Note(exchange_->SendBody(body))) && Finish();
 }
@@ -217,13 +226,16 @@ bool Response::SendFile(int fd, int64_t offset, int64_t size_bytes) {
 
 bool Response::Flush() { return !gone() && Note(exchange_->Flush()); }
 
-bool Response::Finish() { return !gone() && Note(exchange_->Finish()); }
+bool Response::Finish() { return finished_ = !gone() && Note(exchange_->Finish()); }
 
 bool Response::Replace(std::string_view status, std::string_view text) {
   GREENRING_CHECK(!head_sent_);
   GREENRING_CHECK(encoder_.SetStatus(status) == nullptr);
   GREENRING_CHECK(encoder_.AddHeader("Content-Type", "text/plain") == nullptr);
-  return SendComplete(text);
+  if (absl::IsCancelled(status_)) status_ = absl::OkStatus();
+  if (gone()) return false;
+  head_sent_ = true;
+  return finished_ = Note(exchange_->SendComplete(encoder_, text));
 }
 
 }  // namespace greenring::pyhost

@@ -49,8 +49,11 @@ class Response {
   bool head_sent() const { return head_sent_; }
   int64_t content_length() const { return encoder_.content_length(); }
 
-  // A call of the exchange failed: nothing reaches the client any more.
+  // A call of the exchange failed, or would come too late: nothing reaches the client any more, but for Replace.
   bool gone() const { return !status_.ok(); }
+
+  // The client has got the whole response.
+  bool finished() const { return finished_; }
 
   // The following return whether the client is still there. Precondition: started().
 
@@ -67,7 +70,8 @@ class Response {
   // Parks at most briefly.
   bool Flush();
 
-  // Drops what the application started and answers with this text. Precondition: !head_sent(). Parks.
+  // Drops what the application started and answers with this text, even if it is late. Precondition: !head_sent().
+  // Parks.
   bool Replace(std::string_view status, std::string_view text);
 
  private:
@@ -81,6 +85,7 @@ class Response {
   bool AddHeader(PyObject* header);
   bool SendHead(int64_t body_bytes);
   bool Finish();
+  bool InTime();
   bool Note(absl::Status status);
 
   static PyMethodDef kStartResponse;
@@ -92,8 +97,9 @@ class Response {
   protocol::ResponseEncoder encoder_;
   Exchange* exchange_ = nullptr;         // null while detached
   green::GreenThread* owner_ = nullptr;  // who handles the request
-  absl::Status status_;                  // the first failure of the exchange
+  absl::Status status_;                  // the first failure; CANCELLED without a head: it is too late for one
   bool head_sent_ = false;
+  bool finished_ = false;
 };
 
 }  // namespace greenring::pyhost

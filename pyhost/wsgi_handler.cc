@@ -1,13 +1,17 @@
 #include "pyhost/wsgi_handler.h"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/clock.h"
+#include "pyhost/current_request.h"
 #include "pyhost/error_stream.h"
 #include "pyhost/file_wrapper.h"
+#include "pyhost/interrupt_errors.h"
 #include "pyhost/py_text.h"
 #include "pyhost/python_error.h"
 #include "pyhost/request_body.h"
@@ -33,6 +37,10 @@ bool AreAllBytes(PyObject* sequence) {
 }
 
 bool IsListOrTuple(PyObject* object) { return PyList_CheckExact(object) || PyTuple_CheckExact(object); }
+
+double SecondsOf(int64_t duration_ns) {
+  return static_cast<double>(duration_ns) / static_cast<double>(kNanosecondsPerSecond);
+}
 
 bool RequireStart(const Response& response) {
   if (response.started()) return true;
@@ -74,7 +82,15 @@ void WsgiHandler::Handle(const RequestInfo& request, Exchange* exchange) {
   std::unique_ptr<Slot> slot = TakeSlot();
   slot->response.Attach(exchange);
   AttachRequestBody(slot->body.get(), exchange, request.head);
-  if (!Run(request, slot.get())) HandleError(request, slot.get(), exchange);
+  {
+    const CurrentRequest current(request.head, exchange, error_log_);
+    const bool ran = Run(request, slot.get());
+    if (exchange->cut_short() != CutShort::kNo) {
+      HandleCutShort(current, &slot->response, exchange);
+    } else if (!ran) {
+      HandleError(request, slot.get(), exchange);
+    }
+  }
   DetachRequestBody(slot->body.get());
   if (slot->response.Detach() && Py_REFCNT(slot->body.get()) == 1) slots_.push_back(std::move(slot));
 }
@@ -153,6 +169,7 @@ bool WsgiHandler::SendIterable(PyObject* iterable, Response* response) {
 // PEP 3333: close() is called whatever happened, once. An error that is set stays set.
 void WsgiHandler::Close(const RequestInfo& request, PyObject* iterable) {
   PyRef pending = TakeException();
+  CurrentRequest::Current()->BeginClose();
   const PyRef close(PyObject_GetAttr(iterable, close_name_.get()));
   const PyRef closed(close ? PyObject_CallNoArgs(close.get()) : nullptr);
   if (!closed && (close || !PyErr_ExceptionMatches(PyExc_AttributeError))) {
@@ -176,8 +193,42 @@ void WsgiHandler::HandleError(const RequestInfo& request, Slot* slot, Exchange* 
     exchange->Abort();
   } else if (client_failed && absl::IsInvalidArgument(body_status)) {
     response.Replace("400 Bad Request", "Bad Request\n");
+  } else if (PyErr_GivenExceptionMatches(exception.get(), InterruptErrors::RequestTimeout()) != 0) {
+    response.Replace("504 Gateway Timeout", "Gateway Timeout\n");  // of a block that had a time of its own
   } else {
     response.Replace("500 Internal Server Error", "Internal Server Error\n");
+  }
+}
+
+// The request's end came from outside. There may be a Python error, of the interruption or of anything else.
+void WsgiHandler::HandleCutShort(const CurrentRequest& request, Response* response, Exchange* exchange) {
+  const PyRef exception = TakeException();
+  const CutShort reason = exchange->cut_short();
+  std::string event = absl::StrCat(std::string(request.method()), " ", std::string(request.target()), ": ");
+  if (reason != CutShort::kTimedOut) {
+    absl::StrAppend(&event, reason == CutShort::kDisconnected ? "the client is gone" : "the worker is draining",
+                    "; the request was cancelled after ", SecondsOf(request.AgeNs()), " s");
+    error_log_->Message(event);
+    exchange->Abort();
+    return;
+  }
+  const bool let_through =
+      exception && PyErr_GivenExceptionMatches(exception.get(), InterruptErrors::RequestTimeout()) != 0;
+  absl::StrAppend(&event, "timed out after ", SecondsOf(request.AgeNs()), " s; ",
+                  response->head_sent() ? "its response had begun, the connection is closed" : "answered 504");
+  std::string stack;
+  if (request.interrupted() && !let_through) {
+    absl::StrAppend(&event, "; the application made something else of greenring.RequestTimeout, which was raised in");
+    stack = request.interrupted_at();
+  }
+  if (exception) stack += FormatException(exception.get());
+  if (!stack.empty()) absl::StrAppend(&event, "\n", stack);
+  if (event.back() == '\n') event.pop_back();
+  error_log_->Message(event);
+  if (response->head_sent()) {
+    exchange->Abort();
+  } else {
+    response->Replace("504 Gateway Timeout", "Gateway Timeout\n");
   }
 }
 

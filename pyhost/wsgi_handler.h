@@ -8,7 +8,8 @@
 //   });
 //
 // An application's error is logged with its traceback and the request line, and answered by 500 if the response has not
-// begun, else by Exchange::Abort. Shared by all cores of a worker. GIL held in every call. Scheduler's thread only.
+// begun, else by Exchange::Abort. A request that the exchange cuts short is interrupted (current_request.h); one that has
+// timed out is answered by 504 whatever its application makes of that, or by Exchange::Abort. Shared by all cores of a worker. GIL held in every call. Scheduler's thread only.
 #pragma once
 
 #include <memory>
@@ -22,6 +23,7 @@
 
 namespace greenring::pyhost {
 
+class CurrentRequest;
 class Response;
 
 class WsgiHandler {
@@ -51,6 +53,7 @@ class WsgiHandler {
   bool SendIterable(PyObject* iterable, Response* response);
   void Close(const RequestInfo& request, PyObject* iterable);
   void HandleError(const RequestInfo& request, Slot* slot, Exchange* exchange);
+  void HandleCutShort(const CurrentRequest& request, Response* response, Exchange* exchange);
   void Log(const RequestInfo& request, std::string_view event, PyObject* exception);
 
   const Application application_;

@@ -1,0 +1,121 @@
+#include "pyhost/current_request.h"
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "pyhost/gil.h"
+#include "pyhost/interrupt_errors.h"
+#include "pyhost/py_ref.h"
+#include "pyhost/python_stack.h"
+
+namespace greenring::pyhost {
+namespace {
+
+double SecondsOf(int64_t duration_ns) {
+  return static_cast<double>(duration_ns) / static_cast<double>(kNanosecondsPerSecond);
+}
+
+// `type(message)` with one attribute; null with a Python error. Steals `value`, which may be null with an error.
+PyObject* NewWith(PyObject* type, const std::string& message, const char* attribute, PyObject* value) {
+  const PyRef held(value);
+  PyRef exception(held ? PyObject_CallFunction(type, "s", message.c_str()) : nullptr);
+  if (!exception || PyObject_SetAttrString(exception.get(), attribute, held.get()) < 0) return nullptr;
+  return exception.release();
+}
+
+}  // namespace
+
+// Lives until it is written; `request` is null once that has ended.
+struct CurrentRequest::Report {
+  CurrentRequest* request;
+};
+
+CurrentRequest::CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log)
+    : head_(head), exchange_(exchange), error_log_(error_log), interruptible_(Interruptible::Current()) {
+  interruptible_->set_request(this);
+  exchange_->SetInterrupter(this);
+}
+
+CurrentRequest::~CurrentRequest() {
+  exchange_->SetInterrupter(nullptr);
+  timeout_.Withdraw();
+  cancelled_.Withdraw();
+  interruptible_->set_request(nullptr);
+  if (report_ != nullptr) report_->request = nullptr;
+}
+
+CurrentRequest* CurrentRequest::Of(const green::GreenThread* thread) {
+  const Interruptible* interruptible = Interruptible::Of(thread);
+  return interruptible != nullptr ? interruptible->request() : nullptr;
+}
+
+CurrentRequest* CurrentRequest::Current() {
+  const green::GreenThread* thread = green::GreenThread::Current();
+  return thread != nullptr ? Of(thread) : nullptr;
+}
+
+int64_t CurrentRequest::AgeNs() const {
+  return interruptible_->thread()->scheduler()->clock()->NowNs() - exchange_->started_ns();
+}
+
+void CurrentRequest::BeginClose() {
+  timeout_.Withdraw();
+  cancelled_.Withdraw();
+  exchange_->BeginClose();
+}
+
+void CurrentRequest::OnCutShort(CutShort reason) {
+  (reason == CutShort::kTimedOut ? timeout_ : cancelled_).Post(reason);
+}
+
+// To look at a stack takes the GIL, and so a green thread of its own.
+void CurrentRequest::OnOverdue() {
+  report_ = new Report{this};
+  interruptible_->thread()->scheduler()->Spawn(
+      [report = report_] {
+        const ScopedPythonThread python;
+        WriteReport(report);
+      },
+      {.name = "report"});
+}
+
+void CurrentRequest::WriteReport(Report* report) {
+  const std::unique_ptr<Report> owned(report);
+  CurrentRequest* const request = report->request;
+  if (request == nullptr) return;
+  request->report_ = nullptr;
+  PyThreadState* const state = FindThreadState(*request->interruptible_->thread());
+  const std::string stack = state != nullptr ? FormatPythonStack(state) : "";
+  request->error_log_->Message(absl::StrCat(
+      std::string(request->method()), " ", std::string(request->target()), ": still running after ",
+      SecondsOf(request->AgeNs()), " s, ",
+      request->interrupted() ? "although greenring.RequestTimeout was raised in it"
+                             : "and greenring.RequestTimeout could not be raised in it",
+      "; it is in\n", stack.empty() ? "  (no Python code)" : stack.substr(0, stack.size() - 1)));
+}
+
+void CurrentRequest::Exception::Post(CutShort reason) {
+  if (state() == State::kPosted) return;
+  Rearm();
+  reason_ = reason;
+  request_->interruptible_->Post(this);
+}
+
+void CurrentRequest::Exception::Withdraw() { request_->interruptible_->Withdraw(this); }
+
+PyObject* CurrentRequest::Exception::NewException() {
+  if (reason_ == CutShort::kTimedOut) {
+    const double seconds = SecondsOf(request_->deadline_ns() - request_->started_ns());
+    return NewWith(InterruptErrors::RequestTimeout(), absl::StrCat("the request has taken longer than ", seconds, " s"),
+                   "seconds", PyFloat_FromDouble(seconds));
+  }
+  const char* const reason = reason_ == CutShort::kDisconnected ? "disconnected" : "draining";
+  return NewWith(InterruptErrors::Cancelled(), reason, "reason", PyUnicode_FromString(reason));
+}
+
+void CurrentRequest::Exception::OnRaised() {
+  request_->interrupted_ = true;
+  request_->interrupted_at_ = FormatPythonStack(PyThreadState_Get());
+}
+
+}  // namespace greenring::pyhost
