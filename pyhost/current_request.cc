@@ -86,12 +86,12 @@ void CurrentRequest::WriteReport(Report* report) {
   request->report_ = nullptr;
   PyThreadState* const state = FindThreadState(*request->interruptible_->thread());
   const std::string stack = state != nullptr ? FormatPythonStack(state) : "";
-  request->error_log_->Message(absl::StrCat(
-      std::string(request->method()), " ", std::string(request->target()), ": still running after ",
-      SecondsOf(request->AgeNs()), " s, ",
-      request->interrupted() ? "although greenring.RequestTimeout was raised in it"
-                             : "and greenring.RequestTimeout could not be raised in it",
-      "; it is in\n", stack.empty() ? "  (no Python code)" : stack.substr(0, stack.size() - 1)));
+  request->error_log_->Message(
+      absl::StrCat(std::string(request->method()), " ", std::string(request->target()), ": still running after ",
+                   SecondsOf(request->AgeNs()), " s, ",
+                   request->interrupted() ? "although greenring.RequestTimeout was raised in it"
+                                          : "and greenring.RequestTimeout could not be raised in it",
+                   "; it is in\n", stack.empty() ? "  (no Python code)" : stack.substr(0, stack.size() - 1)));
 }
 
 void CurrentRequest::Exception::Post(CutShort reason) {

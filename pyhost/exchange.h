@@ -67,7 +67,8 @@ class Exchange {
     // it is close() that takes too long. Never parks.
     virtual void OnCutShort(CutShort reason) = 0;
 
-    // It went on for the whole grace after a kTimedOut: the client has been answered meanwhile, or cut off. Never parks.
+    // It went on for the whole grace after a kTimedOut: the client has been answered meanwhile, or cut off. Never
+    // parks.
     virtual void OnOverdue() = 0;
 
    protected:

@@ -113,7 +113,7 @@ class FakeExchange final : public Exchange {
   int64_t deadline_ns() const override { return timeout_ns_ == kNeverNs ? kNeverNs : started_ns_ + timeout_ns_; }
   void SetTimeout(int64_t timeout_ns) override { timeout_ns_ = timeout_ns; }
   void SetCancelOnDisconnect(bool cancel) override { cancel_on_disconnect_ = cancel; }
-  void BeginClose() override { events_.push_back("close"); }
+  void BeginClose() override { ++closes_; }
   CutShort cut_short() const override { return cut_short_; }
 
   // What its worker would do: the reason is noted, and the application interrupted.
@@ -124,6 +124,7 @@ class FakeExchange final : public Exchange {
   // Interrupts without a reason for the response: what comes after the response was complete.
   void Interrupt(CutShort reason) { interrupter_->OnCutShort(reason); }
   void ReportOverdue() { interrupter_->OnOverdue(); }
+  int closes() const { return closes_; }
   int64_t timeout_ns() const { return timeout_ns_; }
   bool cancel_on_disconnect() const { return cancel_on_disconnect_; }
 
@@ -166,6 +167,7 @@ class FakeExchange final : public Exchange {
   int64_t timeout_ns_ = kNeverNs;
   bool cancel_on_disconnect_ = false;
   CutShort cut_short_ = CutShort::kNo;
+  int closes_ = 0;
 };
 
 }  // namespace greenring::pyhost

@@ -8,8 +8,9 @@
 //   });
 //
 // An application's error is logged with its traceback and the request line, and answered by 500 if the response has not
-// begun, else by Exchange::Abort. A request that the exchange cuts short is interrupted (current_request.h); one that has
-// timed out is answered by 504 whatever its application makes of that, or by Exchange::Abort. Shared by all cores of a worker. GIL held in every call. Scheduler's thread only.
+// begun, else by Exchange::Abort. A request that the exchange cuts short is interrupted (current_request.h); one that
+// has timed out is answered by 504 whatever its application makes of that, or by Exchange::Abort. Shared by all cores
+// of a worker. GIL held in every call. Scheduler's thread only.
 #pragma once
 
 #include <memory>

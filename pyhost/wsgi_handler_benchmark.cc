@@ -50,6 +50,13 @@ class NullExchange final : public Exchange {
   absl::Status Flush() override { return absl::OkStatus(); }
   absl::Status Finish() override { return absl::OkStatus(); }
   void Abort() override {}
+  void SetInterrupter(Interrupter*) override {}
+  int64_t started_ns() const override { return 0; }
+  int64_t deadline_ns() const override { return INT64_MAX; }
+  void SetTimeout(int64_t) override {}
+  void SetCancelOnDisconnect(bool) override {}
+  void BeginClose() override {}
+  CutShort cut_short() const override { return CutShort::kNo; }
 };
 
 class StderrLog final : public ErrorLog {

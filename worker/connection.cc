@@ -82,19 +82,58 @@ void Connection::ReadHead() {
     case protocol::ParseResult::Kind::kComplete:
       Unlink();
       MoveTo(State::kServing);
-      if (!service_->cores()->Submit(exchange_)) Refuse(503, "all cores are busy and the queue is full", kRetryAfterS);
+      exchange_->BeginRequest();
+      if (!service_->cores()->Submit(exchange_)) {
+        Refuse(503, "all cores are busy and the queue is full", kRetryAfterS);
+      } else if (input_ended_) {
+        OnClientGone();
+      }
       break;
   }
 }
 
 void Connection::Refuse(int status, std::string_view reason, int retry_after_s) {
-  stream_.Append(
-      protocol::SimpleResponse(status, reason, {.retry_after_s = retry_after_s, .date_line = service_->DateLine()}));
+  stream_.Append(protocol::SimpleResponse(status, reason,
+                                          {.is_head = exchange_->head().method == "HEAD",
+                                           .retry_after_s = retry_after_s,
+                                           .date_line = service_->DateLine()}));
   service_->LogRefused(this, exchange_->head(), status, reason);
   Close(ioloop::CloseMode::kLinger);
 }
 
+bool Connection::WithdrawFromQueue() {
+  if (!exchange_->linked()) return false;
+  service_->cores()->Withdraw(exchange_);
+  return true;
+}
+
+void Connection::OnTimedOutInQueue() {
+  GREENRING_CHECK(WithdrawFromQueue());
+  Refuse(504, "the request waited for a core until its deadline");
+}
+
+void Connection::OnOverdue(bool answered) {
+  if (answered) {
+    stream_.Close(ioloop::CloseMode::kLinger);  // the rest when the core is done with it
+  } else {
+    Abort();
+  }
+  service_->OnOverdue();
+}
+
+// While it is served: a request that still waits for a core need not begin.
+void Connection::OnClientGone() {
+  if (exchange_->cancel_on_disconnect() && WithdrawFromQueue()) {
+    service_->LogServed(this, *exchange_);
+    Close(ioloop::CloseMode::kAbort);
+    return;
+  }
+  exchange_->OnDisconnect();
+  exchange_->WakeReader();  // a body that is not complete will not be
+}
+
 void Connection::OnServed() {
+  exchange_->EndRequest();
   service_->LogServed(this, *exchange_);
   if (stream_closed_) {
     ReleaseExchange();
@@ -168,7 +207,7 @@ void Connection::OnEnd() {
       Close(ioloop::CloseMode::kFlush);
       break;
     case State::kServing:
-      exchange_->WakeReader();  // a body that is not complete will not be
+      OnClientGone();
       break;
     case State::kFlushing:
     case State::kClosing:
@@ -179,7 +218,7 @@ void Connection::OnEnd() {
 void Connection::OnError(int error_number) {
   switch (state_) {
     case State::kServing:
-      exchange_->WakeReader();  // OnServed closes
+      OnClientGone();  // OnServed closes
       break;
     case State::kClosing:
       stream_.Close(ioloop::CloseMode::kAbort);
@@ -217,10 +256,20 @@ void Connection::OnTimeout() {
   }
 }
 
+void Connection::AbortForDrain() {
+  if (state_ == State::kServing && WithdrawFromQueue()) {
+    service_->LogServed(this, *exchange_);
+    Close(ioloop::CloseMode::kAbort);
+    return;
+  }
+  if (state_ == State::kServing) exchange_->OnDraining();
+  Abort();
+}
+
 void Connection::Abort() {
   aborted_ = true;
   if (state_ == State::kServing) {
-    stream_.Close(ioloop::CloseMode::kAbort);
+    if (!stream_closed_) stream_.Close(ioloop::CloseMode::kAbort);
     exchange_->WakeReader();
   } else if (state_ == State::kClosing) {
     stream_.Close(ioloop::CloseMode::kAbort);
@@ -249,7 +298,9 @@ void Connection::MaybeDelete() {
 }
 
 void Connection::ReleaseExchange() {
-  if (exchange_ != nullptr) service_->GiveExchange(std::exchange(exchange_, nullptr));
+  if (exchange_ == nullptr) return;
+  exchange_->EndRequest();
+  service_->GiveExchange(std::exchange(exchange_, nullptr));
 }
 
 void Connection::StartWait() { service_->WaitForClient(this); }

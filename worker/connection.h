@@ -52,6 +52,9 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   // The worker's patience is over: whatever happens on this connection ends.
   void Abort();
 
+  // The same, and the application is told.
+  void AbortForDrain();
+
   // ---- the exchange's side, on a core ----
 
   // The application is done with the exchange. The exchange is no longer the caller's.
@@ -59,6 +62,10 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   // The core starts to wait for the client, and has ceased to: the time without progress is limited.
   void StartWait();
   void EndWait();
+  // The deadline has passed before a core took the request up, or after it was interrupted: the application is not to
+  // run, or does not end. `answered`: the client has its whole answer, else the connection is cut off.
+  void OnTimedOutInQueue();
+  void OnOverdue(bool answered);
   // Input was used up: reading goes on if it had been stopped.
   void OnInputConsumed();
 
@@ -86,6 +93,8 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   void OnClosed() override;
 
   void ReadHead();
+  bool WithdrawFromQueue();
+  void OnClientGone();
   void SkipBody();
   void NextRequest();
   void Refuse(int status, std::string_view reason, int retry_after_s = -1);

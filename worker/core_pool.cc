@@ -32,6 +32,12 @@ bool CorePool::Submit(HttpExchange* exchange) {
   return true;
 }
 
+void CorePool::Withdraw(HttpExchange* exchange) {
+  GREENRING_CHECK(exchange->linked());
+  exchange->Unlink();
+  --queue_depth_;  // a core that was woken for it finds nothing, and is idle again
+}
+
 HttpExchange* CorePool::Next() {
   while (queue_depth_ == 0) {
     if (stopping_) return nullptr;
@@ -61,16 +67,8 @@ void CorePool::Refill() {
 }
 
 void CorePool::RunCore() {
-  {
-    LiveCore self(scheduler_->current());
-    live_.PushBack(&self);
-    runner_->RunCore(this);
-  }
+  runner_->RunCore(this);
   if (--live_count_ == 0 && stopping_) runner_->OnCoresEnded();
-}
-
-void CorePool::CancelAll() {
-  for (LiveCore* core = live_.front(); core != nullptr; core = live_.Next(core)) scheduler_->Cancel(core->thread);
 }
 
 void CorePool::Stop() {

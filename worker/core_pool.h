@@ -51,14 +51,14 @@ class CorePool final : private green::WorkSource {
   // Queues a request for the next free core; false when the queue is full. Never parks.
   bool Submit(HttpExchange* exchange);
 
+  // Takes out a request that still waits for a core (checked). Never parks.
+  void Withdraw(HttpExchange* exchange);
+
   // On a core: the next request, or null when the core shall end. Parks until there is one.
   HttpExchange* Next();
 
   // Cores end as soon as they are idle; no Submit after it. Never parks.
   void Stop();
-
-  // Cancels what the cores are parked in (Scheduler::Cancel): their blocking calls fail. Never parks.
-  void CancelAll();
 
   size_t live_count() const { return live_count_; }
   size_t busy_count() const { return live_count_ - idle_count_; }
@@ -66,11 +66,6 @@ class CorePool final : private green::WorkSource {
 
  private:
   struct IdleCore;  // on the idle core's stack
-  struct LiveCore : ListLink {
-    explicit LiveCore(green::GreenThread* thread) : thread(thread) {}
-    ~LiveCore() { Unlink(); }
-    green::GreenThread* const thread;
-  };
 
   void RunCore();
 
@@ -84,7 +79,6 @@ class CorePool final : private green::WorkSource {
   IdleCore* idle_ = nullptr;  // last in, first out
   size_t idle_count_ = 0;
   size_t live_count_ = 0;
-  IntrusiveList<LiveCore> live_;
   bool stopping_ = false;
 };
 

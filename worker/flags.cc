@@ -69,6 +69,20 @@ absl::Status ParseTimeout(const std::string& text, int64_t* out_ns) {
   return absl::OkStatus();
 }
 
+// "30s" for all requests, "/export=5m" for those below a path.
+absl::Status ParseRequestTimeout(const std::string& text, HttpServiceOptions* options) {
+  const size_t equals = text.rfind('=');
+  const std::string path = text.substr(0, equals == std::string::npos ? 0 : equals);
+  const bool has_path = text.substr(0, 1) == "/";
+  if (has_path == path.empty()) {
+    return Invalid("must be a duration, as in 30s, or a path and a duration, as in /export=5m");
+  }
+  int64_t timeout_ns = 0;
+  absl::Status parsed = ParseTimeout(text.substr(path.empty() ? 0 : equals + 1), &timeout_ns);
+  if (parsed.ok()) options->request_timeouts.Set(path, timeout_ns);
+  return parsed;
+}
+
 absl::Status AppendList(const std::string& text, std::vector<std::string>* out) {
   for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty())) out->emplace_back(part);
   return out->empty() ? Invalid("must not be empty") : absl::OkStatus();
@@ -188,6 +202,22 @@ const Flag kFlags[] = {
     {"io_timeout", "TIME",
      "How long a client may make no progress in sending a body or taking a response (default 60s).",
      [](Text text, Options* options) -> absl::Status { return ParseTimeout(text, &options->http.io_timeout_ns); }},
+    {"request_timeout", "[PATH=]TIME",
+     "How long a request may take until its response is complete, from when its head has arrived (default 0: no\n"
+     "limit). Then greenring.RequestTimeout is raised in it, and the client gets 504. With a path, as in /export=5m:\n"
+     "for it and what is below it; may be repeated, the longest path wins.",
+     [](Text text, Options* options) -> absl::Status { return ParseRequestTimeout(text, &options->http); }},
+    {"request_timeout_grace", "TIME",
+     "How long such a request may go on before it is reported, and the server drains and exits with 3 (default 5s).",
+     [](Text text, Options* options) -> absl::Status {
+       return ParseTimeout(text, &options->http.request_timeout_grace_ns);
+     }},
+    {"cancel_on_disconnect", "ON|OFF",
+     "Raise greenring.Cancelled in a request whose client closes its connection, or its sending side (default off).",
+     [](Text text, Options* options) -> absl::Status {
+       options->http.cancel_on_disconnect = text == "on";
+       return text == "on" || text == "off" ? absl::OkStatus() : Invalid("must be on or off");
+     }},
     {"limit_request_line", "BYTES", "Longest request line (default 8190); longer is answered 414.",
      [](Text text, Options* options) -> absl::Status {
        return ParseInteger(text, 64, 32 * 1024, &options->http.limits.request_line_bytes_max);

@@ -84,6 +84,31 @@ protocol::ParseResult HttpExchange::ParseHead(const protocol::Limits& limits) {
   return result;
 }
 
+void HttpExchange::BeginRequest() {
+  const HttpService& service = *connection_->service();
+  watch_.Begin(service.scheduler(), service.WatchOptionsFor(head_.path));
+}
+
+void HttpExchange::OnTimedOutInQueue() { connection_->OnTimedOutInQueue(); }
+
+void HttpExchange::OnCutShort(pyhost::CutShort reason) {
+  if (reason == pyhost::CutShort::kDisconnected) failed_ = true;  // nothing is sent any more
+}
+
+// The application does not come to an end, but its client does.
+void HttpExchange::OnOverdue() {
+  const bool answer = status_ == 0 && Usable().ok();
+  if (answer) {
+    status_ = 504;
+    connection_->stream()->Append(protocol::SimpleResponse(status_, {},
+                                                           {.http10 = head_.version == protocol::HttpVersion::kHttp10,
+                                                            .is_head = head_.method == "HEAD",
+                                                            .date_line = connection_->service()->DateLine()}));
+  }
+  failed_ = true;
+  connection_->OnOverdue(/*answered=*/answer || finished_);
+}
+
 void HttpExchange::WakeReader() {
   if (reader_ != nullptr) connection_->service()->scheduler()->Unpark(reader_);
 }
@@ -128,6 +153,7 @@ absl::StatusOr<size_t> HttpExchange::ReadBody(char* data, size_t size) {
     const std::string_view input = next_input()->view();
     if (input.empty()) {
       absl::Status arrived = WaitForInput();
+      if (absl::IsCancelled(arrived)) return arrived;  // nothing is lost: the body can be read on, or be answered
       if (!arrived.ok()) return Failed(arrived);
       continue;
     }

@@ -27,12 +27,15 @@
 #include "protocol/response_encoder.h"
 #include "pyhost/exchange.h"
 #include "worker/input_buffer.h"
+#include "worker/request_watch.h"
 
 namespace greenring::worker {
 
 class Connection;
 
-class HttpExchange final : public ListLink /* in the queue for a core */, public pyhost::Exchange {
+class HttpExchange final : public ListLink /* in the queue for a core */,
+                           public pyhost::Exchange,
+                           private RequestWatch::Owner {
  public:
   HttpExchange() = default;
 
@@ -53,6 +56,15 @@ class HttpExchange final : public ListLink /* in the queue for a core */, public
   // The client is gone, or has finished sending: a core that waits for the body goes on.
   void WakeReader();
 
+  // The request is complete enough to be queued for a core: its time runs from now on, until EndRequest (idempotent).
+  void BeginRequest();
+  void EndRequest() { watch_.End(); }
+
+  // The client is gone, or the worker's patience is over: interrupts the application, the former if that is wanted.
+  void OnDisconnect() { watch_.OnDisconnect(); }
+  void OnDraining() { watch_.OnDraining(); }
+  bool cancel_on_disconnect() const { return watch_.cancel_on_disconnect(); }
+
   // Drops what is left of the request's body, as far as it has arrived. kNeedMore: the rest is still to come.
   enum class Skip : uint8_t { kDone, kNeedMore, kError };
   Skip SkipBody();
@@ -60,7 +72,7 @@ class HttpExchange final : public ListLink /* in the queue for a core */, public
   Connection* connection() const { return connection_; }
   const protocol::RequestHead& head() const { return head_; }
   // The response has been given completely; the connection may be reused if keep_alive().
-  bool finished() const { return finished_; }
+  bool finished() const override { return finished_; }
   bool keep_alive() const { return response_body_.keep_alive() && !failed_; }
   // For the access log: 0 when no response was begun.
   int status() const { return status_; }
@@ -82,8 +94,20 @@ class HttpExchange final : public ListLink /* in the queue for a core */, public
   absl::Status Flush() override;
   absl::Status Finish() override;
   void Abort() override;
+  void SetInterrupter(Interrupter* interrupter) override { watch_.SetInterrupter(interrupter); }
+  int64_t started_ns() const override { return watch_.started_ns(); }
+  int64_t deadline_ns() const override { return watch_.deadline_ns(); }
+  void SetTimeout(int64_t timeout_ns) override { watch_.SetTimeout(timeout_ns); }
+  void SetCancelOnDisconnect(bool cancel) override { watch_.SetCancelOnDisconnect(cancel); }
+  void BeginClose() override { watch_.BeginClose(); }
+  pyhost::CutShort cut_short() const override { return watch_.cut_short(); }
 
  private:
+  // ---- RequestWatch::Owner ----
+  void OnTimedOutInQueue() override;
+  void OnCutShort(pyhost::CutShort reason) override;
+  void OnOverdue() override;
+
   protocol::ResponseRequest ResponseRequestNow() const;
   bool CanSkipBody() const;
   // What of the input comes next: the rest of the head's buffer first.
@@ -103,6 +127,7 @@ class HttpExchange final : public ListLink /* in the queue for a core */, public
   protocol::BodyDecoder request_body_;
   protocol::ResponseBody response_body_;
   green::GreenThread* reader_ = nullptr;  // the core that waits for input
+  RequestWatch watch_{this};
   int64_t response_body_bytes_ = 0;
   int status_ = 0;
   bool scanning_ = false;      // the head arrives in pieces

@@ -94,6 +94,12 @@ void HttpService::GiveExchange(HttpExchange* exchange) {
 
 std::string_view HttpService::DateLine() { return dates_.Line(WallClockS()); }
 
+RequestWatchOptions HttpService::WatchOptionsFor(std::string_view path) const {
+  return {.timeout_ns = options_.request_timeouts.For(path),
+          .grace_ns = options_.request_timeout_grace_ns,
+          .cancel_on_disconnect = options_.cancel_on_disconnect};
+}
+
 void HttpService::WaitForRequest(Connection* connection) {
   waiting_for_request_.Touch(connection, DeadlineAfter(draining_ ? kDrainIdleNs : options_.keepalive_timeout_ns));
 }
@@ -140,7 +146,7 @@ size_t HttpService::AbortAll() {
   const std::vector<Connection*> connections = connections_;  // nobody is deleted within this call
   for (Connection* connection : connections) {
     if (connection->state() == Connection::State::kServing) ++lost;
-    connection->Abort();
+    connection->AbortForDrain();
   }
   return lost;
 }

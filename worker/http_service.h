@@ -27,6 +27,8 @@
 #include "worker/deadline_list.h"
 #include "worker/http_exchange.h"
 #include "worker/log.h"
+#include "worker/request_timeouts.h"
+#include "worker/request_watch.h"
 
 namespace greenring::pyhost {
 class EnvironTemplate;
@@ -39,6 +41,10 @@ struct HttpServiceOptions {
   int64_t keepalive_timeout_ns = 75 * kNanosecondsPerSecond;  // between two requests
   int64_t header_timeout_ns = 30 * kNanosecondsPerSecond;     // for one head, from its first byte
   int64_t io_timeout_ns = 60 * kNanosecondsPerSecond;         // without progress while a core waits for the client
+
+  RequestTimeouts request_timeouts;                              // from the end of the head to the response's end
+  int64_t request_timeout_grace_ns = 5 * kNanosecondsPerSecond;  // to end once it was interrupted
+  bool cancel_on_disconnect = false;
 };
 
 // One listening socket and what its requests are told of it.
@@ -57,6 +63,10 @@ class HttpService {
    public:
     // After Drain: no listener accepts and no connection is left.
     virtual void OnDrained() = 0;
+
+    // A request that has timed out goes on beyond its grace: only the worker's end will end it for sure. In the loop's
+    // context.
+    virtual void OnOverdue() = 0;
 
    protected:
     ~Observer() = default;
@@ -79,7 +89,7 @@ class HttpService {
   // request that is on its way, and closes them. Idempotent. Never parks.
   void Drain();
 
-  // Ends every connection now. Returns how many requests were lost. Never parks.
+  // Ends every connection now, and interrupts every request. Returns how many were lost. Never parks.
   size_t AbortAll();
 
   bool draining() const { return draining_; }
@@ -92,6 +102,8 @@ class HttpService {
   CorePool* cores() const { return cores_; }
   const protocol::Limits& limits() const { return options_.limits; }
   std::string_view DateLine();
+  RequestWatchOptions WatchOptionsFor(std::string_view path) const;
+  void OnOverdue() { observer_->OnOverdue(); }
 
   // The connection owns what it takes until it gives it back.
   HttpExchange* TakeExchange(Connection* connection);

@@ -96,6 +96,7 @@ class HttpServiceTest : public ::testing::Test, public CorePool::Runner, public 
     }
   }
   void OnCoresEnded() override {}
+  void OnOverdue() override { ++overdue_; }
   void OnDrained() override {
     drained_ = true;
     cores_->Stop();
@@ -112,6 +113,7 @@ class HttpServiceTest : public ::testing::Test, public CorePool::Runner, public 
   HttpListener listener_;
   App app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(exchange->head().target)); };
   bool drained_ = false;
+  int overdue_ = 0;
 };
 
 bool Contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }

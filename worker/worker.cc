@@ -101,7 +101,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   bool Serve(std::vector<std::unique_ptr<ioloop::Listener>> listeners,
              const std::vector<const pyhost::EnvironTemplate*>& environs, ShutdownSignal* shutdown_signal) {
     for (size_t i = 0; i < listeners.size(); ++i) service_.AddListener(std::move(listeners[i]), environs[i]);
-    shutdown_signal->Watch([this](int signal_number) { Drain(signal_number); });
+    shutdown_signal->Watch(
+        [this](int signal_number) { Drain(absl::StrCat("signal ", signal_number, ": draining"), 0); });
     pool_.Open();
     pyhost::ScopedGilRelease release;
     pyhost::MainThread main_thread(&scheduler_, release.state());
@@ -121,6 +122,9 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     }
     return scheduler_.stats().live == 0;
   }
+
+  // Of the process, after Serve.
+  int exit_code() const { return exit_code_; }
 
  private:
   struct Patience : green::Timer {
@@ -150,8 +154,11 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     return requests == 0 ? started : absl::StrCat(requests, " requests and ", started);
   }
 
-  void Drain(int signal_number) {
-    error_log_->Message(absl::StrCat("signal ", signal_number, ": draining"));
+  // The first reason for a drain decides about the exit code.
+  void Drain(const std::string& reason, int exit_code) {
+    error_log_->Message(reason);
+    if (service_.draining()) return;
+    exit_code_ = exit_code;
     if (pool_.live_count() > 0) error_log_->Message(absl::StrCat("waiting for ", DescribeLive(cores_.busy_count())));
     scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + options_.drain_timeout_ns);
     service_.Drain();
@@ -164,7 +171,6 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     }
     unwinding_ = true;
     const size_t lost = service_.AbortAll();
-    cores_.CancelAll();
     if (lost > 0 || pool_.live_count() > 0) {
       error_log_->Message(absl::StrCat("the drain timed out: ", DescribeLive(lost), " were cut short"));
     }
@@ -173,6 +179,10 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   }
 
   void OnDrained() override { cores_.Stop(); }
+  void OnOverdue() override {
+    Drain("a request does not end although it has timed out: draining, so that this worker can be replaced",
+          kExitUnfit);
+  }
   void OnCoresEnded() override { pool_.Stop(); }
   void OnPoolEnded() override { main_thread_->Stop(); }
 
@@ -187,6 +197,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   pyhost::GreenPool pool_;
   pyhost::MainThread* main_thread_ = nullptr;  // while serving
   Patience patience_{this};
+  int exit_code_ = 0;
   bool unwinding_ = false;
 };
 
@@ -221,7 +232,7 @@ absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(con
 
 }  // namespace
 
-absl::Status RunWorker(const WorkerOptions& options) {
+absl::StatusOr<int> RunWorker(const WorkerOptions& options) {
   green::InstallStackOverflowHandler();
   green::StackOverflowSignalStack signal_stack;
 
@@ -277,9 +288,9 @@ absl::Status RunWorker(const WorkerOptions& options) {
   if (!worker.Serve(*std::move(listeners), environs, &shutdown_signal)) {
     (*interpreter)->EndWithThreads();
     std::fflush(nullptr);
-    _exit(0);
+    _exit(worker.exit_code());
   }
-  return absl::OkStatus();
+  return worker.exit_code();
 }
 
 }  // namespace greenring::worker

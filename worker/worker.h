@@ -1,17 +1,22 @@
 // One worker process: the composition of loop, cores, Python and connections, from start to drained end.
 //
-//   return RunWorker(options);
+//   absl::StatusOr<int> exit_code = RunWorker(options);
 //
-// Knows nothing of a master: it opens its own listeners and ends by a signal.
+// Knows nothing of a master: it opens its own listeners. It ends by a signal; or by itself, when a request that has
+// timed out cannot be ended otherwise.
 #pragma once
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "worker/options.h"
 
 namespace greenring::worker {
 
-// Serves until SIGTERM or SIGINT and a drain. The error says why it could not start; what the application's import had
-// to say has gone to stderr. On the process's main thread, once.
-absl::Status RunWorker(const WorkerOptions& options);
+// The exit code of a worker that has drained itself: nothing is lost, but it has to be replaced.
+inline constexpr int kExitUnfit = 3;
+
+// Serves until a drain, and returns the exit code: 0 if the drain was asked for by SIGTERM or SIGINT, else kExitUnfit.
+// The error says why it could not start; what the application's import had to say has gone to stderr. On the process's
+// main thread, once.
+absl::StatusOr<int> RunWorker(const WorkerOptions& options);
 
 }  // namespace greenring::worker

@@ -1,4 +1,5 @@
-// The server's entry point: flags in, exit code out (0 after a drain, 1 when it could not serve, 2 for wrong flags).
+// The server's entry point: flags in, exit code out (0 after a drain, 1 when it could not serve, 2 for wrong flags, 3
+// after a drain that it began by itself).
 #include <unistd.h>
 
 #include <cstdio>
@@ -23,10 +24,10 @@ int main(int argc, char** argv) {
   if (const char* directory = std::getenv("BUILD_WORKING_DIRECTORY")) {
     if (chdir(directory) != 0) std::perror("greenring: cannot change to the directory bazel was run in");
   }
-  const absl::Status status = RunWorker(flags->options);
-  if (!status.ok()) {
-    std::fprintf(stderr, "greenring: %s\n", std::string(status.message()).c_str());
-    return absl::IsInvalidArgument(status) ? 2 : 1;
+  const absl::StatusOr<int> exit_code = RunWorker(flags->options);
+  if (!exit_code.ok()) {
+    std::fprintf(stderr, "greenring: %s\n", std::string(exit_code.status().message()).c_str());
+    return absl::IsInvalidArgument(exit_code.status()) ? 2 : 1;
   }
-  return 0;
+  return *exit_code;
 }

@@ -223,3 +223,25 @@ def yield_() -> None:
 
 def current() -> GreenThread | None:
     """The green thread that calls it; None on other threads."""
+
+def set_request_timeout(seconds: float | None) -> None:
+    """The request that this thread handles times out so long after it began; None: not at all.
+
+    Overrides --request_timeout. No effect once the request has timed out. RuntimeError where no request is handled: in
+    threads that a request has started, too.
+    """
+
+def set_cancel_on_disconnect(cancel: bool) -> None:
+    """Whether Cancelled is raised in the request that this thread handles when its client is gone.
+
+    Overrides --cancel_on_disconnect. If the client is gone already, Cancelled is raised by this call.
+    """
+
+def in_request() -> bool:
+    """Whether this thread handles a request, so that the two above can be called."""
+
+def request_timeout(seconds: float | None) -> Callable[[_Function], _Function]:
+    """Decorator of a view: calls set_request_timeout(seconds) whenever the view is called in a request."""
+
+def cancel_on_disconnect(view: _Function) -> _Function:
+    """Decorator of a view: calls set_cancel_on_disconnect(True) whenever the view is called in a request."""

@@ -13,5 +13,6 @@ bool AddChannel(PyObject* module);
 bool AddSelect(PyObject* module);
 bool AddWaitGroup(PyObject* module);
 bool AddScheduling(PyObject* module);
+bool AddRequest(PyObject* module);
 
 }  // namespace greenring::pyhost
