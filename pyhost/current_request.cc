@@ -38,8 +38,7 @@ CurrentRequest::CurrentRequest(const protocol::RequestHead& head, Exchange* exch
 
 CurrentRequest::~CurrentRequest() {
   exchange_->SetInterrupter(nullptr);
-  timeout_.Withdraw();
-  cancelled_.Withdraw();
+  WithdrawPosted();
   interruptible_->set_request(nullptr);
   if (report_ != nullptr) report_->request = nullptr;
 }
@@ -58,9 +57,13 @@ int64_t CurrentRequest::AgeNs() const {
   return interruptible_->thread()->scheduler()->clock()->NowNs() - exchange_->started_ns();
 }
 
-void CurrentRequest::BeginClose() {
+void CurrentRequest::WithdrawPosted() {
   timeout_.Withdraw();
   cancelled_.Withdraw();
+}
+
+void CurrentRequest::BeginClose() {
+  WithdrawPosted();
   exchange_->BeginClose();
 }
 

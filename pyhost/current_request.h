@@ -52,8 +52,10 @@ class CurrentRequest final : private Exchange::Interrupter {
   void SetTimeout(int64_t timeout_ns) { exchange_->SetTimeout(timeout_ns); }
   void SetCancelOnDisconnect(bool cancel) { exchange_->SetCancelOnDisconnect(cancel); }
 
-  // The application's clean-up is about to run: what has not been raised yet will not be, and what interrupts from now
-  // on comes after the grace only. Never parks.
+  // What has not been raised yet will not be. Never parks.
+  void WithdrawPosted();
+
+  // The application's clean-up is about to run: the same, and its time is the grace. Never parks.
   void BeginClose();
 
   // An exception of ours was raised in the application.

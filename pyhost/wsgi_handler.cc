@@ -83,10 +83,10 @@ void WsgiHandler::Handle(const RequestInfo& request, Exchange* exchange) {
   slot->response.Attach(exchange);
   AttachRequestBody(slot->body.get(), exchange, request.head);
   {
-    const CurrentRequest current(request.head, exchange, error_log_);
+    CurrentRequest current(request.head, exchange, error_log_);
     const bool ran = Run(request, slot.get());
     if (exchange->cut_short() != CutShort::kNo) {
-      HandleCutShort(current, &slot->response, exchange);
+      HandleCutShort(&current, &slot->response, exchange);
     } else if (!ran) {
       HandleError(request, slot.get(), exchange);
     }
@@ -201,25 +201,26 @@ void WsgiHandler::HandleError(const RequestInfo& request, Slot* slot, Exchange* 
 }
 
 // The request's end came from outside. There may be a Python error, of the interruption or of anything else.
-void WsgiHandler::HandleCutShort(const CurrentRequest& request, Response* response, Exchange* exchange) {
+void WsgiHandler::HandleCutShort(CurrentRequest* request, Response* response, Exchange* exchange) {
   const PyRef exception = TakeException();
+  request->WithdrawPosted();  // to log it may read files
   const CutShort reason = exchange->cut_short();
-  std::string event = absl::StrCat(std::string(request.method()), " ", std::string(request.target()), ": ");
+  std::string event = absl::StrCat(std::string(request->method()), " ", std::string(request->target()), ": ");
   if (reason != CutShort::kTimedOut) {
     absl::StrAppend(&event, reason == CutShort::kDisconnected ? "the client is gone" : "the worker is draining",
-                    "; the request was cancelled after ", SecondsOf(request.AgeNs()), " s");
+                    "; the request was cancelled after ", SecondsOf(request->AgeNs()), " s");
     error_log_->Message(event);
     exchange->Abort();
     return;
   }
   const bool let_through =
       exception && PyErr_GivenExceptionMatches(exception.get(), InterruptErrors::RequestTimeout()) != 0;
-  absl::StrAppend(&event, "timed out after ", SecondsOf(request.AgeNs()), " s; ",
+  absl::StrAppend(&event, "timed out after ", SecondsOf(request->AgeNs()), " s; ",
                   response->head_sent() ? "its response had begun, the connection is closed" : "answered 504");
   std::string stack;
-  if (request.interrupted() && !let_through) {
+  if (request->interrupted() && !let_through) {
     absl::StrAppend(&event, "; the application made something else of greenring.RequestTimeout, which was raised in");
-    stack = request.interrupted_at();
+    stack = request->interrupted_at();
   }
   if (exception) stack += FormatException(exception.get());
   if (!stack.empty()) absl::StrAppend(&event, "\n", stack);

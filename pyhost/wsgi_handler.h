@@ -54,7 +54,7 @@ class WsgiHandler {
   bool SendIterable(PyObject* iterable, Response* response);
   void Close(const RequestInfo& request, PyObject* iterable);
   void HandleError(const RequestInfo& request, Slot* slot, Exchange* exchange);
-  void HandleCutShort(const CurrentRequest& request, Response* response, Exchange* exchange);
+  void HandleCutShort(CurrentRequest* request, Response* response, Exchange* exchange);
   void Log(const RequestInfo& request, std::string_view event, PyObject* exception);
 
   const Application application_;

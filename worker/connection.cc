@@ -125,7 +125,7 @@ void Connection::OnOverdue(bool answered) {
 void Connection::OnClientGone() {
   if (exchange_->cancel_on_disconnect() && WithdrawFromQueue()) {
     service_->LogServed(this, *exchange_);
-    Close(ioloop::CloseMode::kAbort);
+    Close(ioloop::CloseMode::kFlush);  // the answers before it in the pipeline may still be read
     return;
   }
   exchange_->OnDisconnect();
