@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "pyhost/gil.h"
 #include "pyhost/interrupt_errors.h"
-#include "pyhost/py_ref.h"
+#include "pyhost/python.h"
 #include "pyhost/python_stack.h"
 
 namespace greenring::pyhost {
@@ -13,14 +13,6 @@ namespace {
 
 double SecondsOf(int64_t duration_ns) {
   return static_cast<double>(duration_ns) / static_cast<double>(kNanosecondsPerSecond);
-}
-
-// `type(message)` with one attribute; null with a Python error. Steals `value`, which may be null with an error.
-PyObject* NewWith(PyObject* type, const std::string& message, const char* attribute, PyObject* value) {
-  const PyRef held(value);
-  PyRef exception(held ? PyObject_CallFunction(type, "s", message.c_str()) : nullptr);
-  if (!exception || PyObject_SetAttrString(exception.get(), attribute, held.get()) < 0) return nullptr;
-  return exception.release();
 }
 
 }  // namespace
@@ -107,13 +99,16 @@ void CurrentRequest::Exception::Post(CutShort reason) {
 void CurrentRequest::Exception::Withdraw() { request_->interruptible_->Withdraw(this); }
 
 PyObject* CurrentRequest::Exception::NewException() {
-  if (reason_ == CutShort::kTimedOut) {
-    const double seconds = SecondsOf(request_->deadline_ns() - request_->started_ns());
-    return NewWith(InterruptErrors::RequestTimeout(), absl::StrCat("the request has taken longer than ", seconds, " s"),
-                   "seconds", PyFloat_FromDouble(seconds));
+  switch (reason_) {
+    case CutShort::kNo:
+    case CutShort::kTimedOut:
+      break;
+    case CutShort::kDisconnected:
+      return InterruptErrors::NewCancelled("disconnected");
+    case CutShort::kDraining:
+      return InterruptErrors::NewCancelled("draining");
   }
-  const char* const reason = reason_ == CutShort::kDisconnected ? "disconnected" : "draining";
-  return NewWith(InterruptErrors::Cancelled(), reason, "reason", PyUnicode_FromString(reason));
+  return InterruptErrors::NewRequestTimeout(SecondsOf(request_->deadline_ns() - request_->started_ns()));
 }
 
 void CurrentRequest::Exception::OnRaised() {
