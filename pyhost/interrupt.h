@@ -164,10 +164,6 @@ class Interruptible {
     if (awaits_look_) EndPretence();
   }
 
-  // The request that it runs (current_request.h); nullptr if it runs none.
-  CurrentRequest* request() const { return request_; }
-  void set_request(CurrentRequest* request) { request_ = request; }
-
   // How long what a C library made of ECANCELED may unwind before the exception is raised all the same.
   static constexpr int64_t kUnwindNs = 100 * kNanosecondsPerMillisecond;
 
@@ -206,7 +202,6 @@ class Interruptible {
   green::GreenThread* const thread_;
   CurrentRequest* request_ = nullptr;
   const uintptr_t handle_;  // the thread's own
-  CurrentRequest* request_ = nullptr;
   IntrusiveList<Interrupt> posted_;
   IntrusiveList<Dependent> dependents_;
   InsistTimer insist_{this};
