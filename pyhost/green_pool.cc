@@ -33,7 +33,7 @@ struct GreenPool::Runner : ListLink {
 };
 
 PyObject* GreenPool::Job::Cancellation::NewException() {
-  return PyObject_CallFunction(InterruptErrors::Cancelled(), "s", reason);
+  return InterruptErrors::NewCancelled(reason);
 }
 
 GreenPool::GreenPool(green::Scheduler* scheduler, Observer* observer) : scheduler_(scheduler), observer_(observer) {}
@@ -173,9 +173,7 @@ void GreenPool::RunOne(Runner* runner) {
   } else {
     job->Run();
   }
-  Interruptible* const interruptible = Interruptible::Of(runner->thread);
-  interruptible->Withdraw(&job->cancellation_);
-  if (!interruptible->pending()) scheduler_->ClearCancel();
+  Interruptible::Of(runner->thread)->Reset();
   runner->thread->set_name(kIdleName);
   job->state_ = Job::State::kEnded;
   job->thread_ = nullptr;

@@ -112,8 +112,8 @@ class GreenPool {
   // thread, GIL held. Never parks.
   static absl::Status Start(Job* job);
 
-  // Raises Cancelled(reason) in `job` where it waits or computes; one that has not begun does not run at all. False: it
-  // has ended. `reason` is a literal. Any OS thread, GIL held. Never parks.
+  // Raises Cancelled, with that `reason` (a literal, one of greenring.pyi's), in `job` where it waits or computes; one
+  // that has not begun does not run at all. False: it has ended. Any OS thread, GIL held. Never parks.
   static bool Cancel(Job* job, const char* reason);
 
   // The pool ends when every job has ended; jobs may start others until then. Never parks.

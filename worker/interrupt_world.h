@@ -99,7 +99,7 @@ class InterruptWorld {
         while (scheduler_.stats().live > 1) scheduler_.Yield();  // who has only to end
         scheduler_.Stop();
       });
-      Preemption preemption(&hook_);
+      Preemption preemption(&hook_, 5 * kNanosecondsPerMillisecond);
       posix::ScopedInterception interception(&loop_);
       scheduler_.Run(&loop_);
     }

@@ -174,7 +174,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     if (lost > 0 || pool_.live_count() > 0) {
       error_log_->Message(absl::StrCat("the drain timed out: ", DescribeLive(lost), " were cut short"));
     }
-    pool_.CancelAll("the worker ends, and the time for that was over");
+    pool_.CancelAll("draining");
     scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + kUnwindNs);
   }
 

@@ -252,7 +252,7 @@ PyObject* Exception(PyObject* self, const Arguments& arguments) {
 }
 
 PyObject* Cancel(PyObject* self, PyObject*) {
-  return PyBool_FromLong(!Cast(self)->done && GreenPool::Cancel(&Cast(self)->job, "cancelled by its handle"));
+  return PyBool_FromLong(!Cast(self)->done && GreenPool::Cancel(&Cast(self)->job, "cancelled"));
 }
 
 PyObject* Done(PyObject* self, PyObject*) { return PyBool_FromLong(Cast(self)->done); }

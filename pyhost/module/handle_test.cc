@@ -102,7 +102,7 @@ TEST_F(HandleTest, ACancelledOneSeesCancelledWhereItWaits) {
       "yield_()\n"
       "assert handle.cancel() is True and not handle.cancelled()\n"
       "assert handle.join() and handle.cancelled()\n"
-      "assert log == ['cancelled by its handle'], log\n"
+      "assert log == ['cancelled'], log\n"
       "assert handle.cancel() is False\n");
   EXPECT_EQ(clock_.NowNs(), kNanosecondsPerSecond);
 }
@@ -142,6 +142,21 @@ TEST_F(HandleTest, ACancellationThatComesTooLateHurtsNobodyAfterIt) {
       "handles = [go(cancel_myself)]\n"
       "handles[0].join()\n"
       "assert go(lambda: sleep(1) or sum(range(1000))).result() == 499500\n");
+}
+
+TEST_F(HandleTest, ACancellationTellsItsReason) {
+  Run("def f():\n"
+      "  try: sleep(10)\n"
+      "  except Cancelled as error: return error.reason\n"
+      "handle = go(f)\n"
+      "yield_()\n"
+      "handle.cancel()\n"
+      "assert handle.result() == 'cancelled'\n");
+}
+
+TEST_F(HandleTest, ATimeoutThatAFunctionHasLeftOpenDoesNotConcernTheNextOne) {
+  Run("go(lambda: timeout(1).__enter__()).join()\n"
+      "assert go(lambda: sleep(5) or current().id).result()\n");
 }
 
 TEST_F(HandleTest, AWaitForAHandleCanBeCancelledItself) {
