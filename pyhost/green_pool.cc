@@ -173,7 +173,7 @@ void GreenPool::RunOne(Runner* runner) {
   } else {
     job->Run();
   }
-  Interruptible::Of(runner->thread)->Reset();
+  Interruptible::Of(runner->thread)->Reset();  // a cancellation that came too late hurts nobody after it
   runner->thread->set_name(kIdleName);
   job->state_ = Job::State::kEnded;
   job->thread_ = nullptr;

@@ -97,7 +97,7 @@ TEST_F(HandleTest, WhatIsNoFunctionIsRefused) {
 TEST_F(HandleTest, ACancelledOneSeesCancelledWhereItWaits) {
   Run("def f():\n"
       "  try: sleep(100)\n"
-      "  except Cancelled as error: log.append(str(error)); raise\n"
+      "  except Cancelled as error: log.append(error.reason); raise\n"
       "handle = go(f)\n"
       "yield_()\n"
       "assert handle.cancel() is True and not handle.cancelled()\n"

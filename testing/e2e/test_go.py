@@ -113,7 +113,7 @@ class Drain(unittest.TestCase):
         server.log.expect(r"the drain timed out: 1 functions that greenring\.go\(\) has started were cut short$")
         self.assertGreaterEqual(time.monotonic() - begin_s, 1)
         server.stop()
-        self.assertEqual(read(self.path), "the worker ends, and the time for that was over")
+        self.assertEqual(read(self.path), "draining")
 
     def test_what_takes_too_long_is_cancelled_and_cleans_up(self):
         self.cancelled_after_its_time("/forever-greenring")
