@@ -170,6 +170,19 @@ def thread(environ, start_response):
     return as_json(start_response, got)
 
 
+@application.at("/spin")
+def spin(environ, start_response):
+    """Starts what computes for ever, in Python, and cancels it."""
+
+    def compute():
+        while True:
+            pass
+
+    handle = greenring.go(compute)
+    began = not handle.join(timeout=0.1)
+    return as_json(start_response, [began, handle.cancel(), handle.join(timeout=5), handle.cancelled()])
+
+
 @application.at("/select")
 def select(environ, start_response):
     """The first of two slow answers wins; the other one is cancelled."""

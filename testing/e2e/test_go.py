@@ -32,6 +32,9 @@ class Go(OverlapCase):
     def test_the_first_answer_wins_and_the_other_is_cancelled(self):
         self.assertEqual(self.json("/select"), [True, 0.1, True, True, True])
 
+    def test_what_computes_is_cancelled_too(self):
+        self.assertEqual(self.json("/spin"), [True, True, True, True])
+
     def test_what_the_import_has_started_runs(self):
         self.assertEqual(self.request("GET", "/imported").body, b"<lambda>")
 

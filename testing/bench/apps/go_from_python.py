@@ -8,6 +8,7 @@ turns; the loop around the operation is part of it, as it is in any program.
 import json
 import statistics
 import time
+from itertools import repeat
 
 try:
     import greenring
@@ -34,12 +35,12 @@ def greenring_yield(count):
 
     def other(count):
         yield_ = greenring.yield_
-        for _ in range(count):
+        for _ in repeat(None, count):
             yield_()
 
     handle = greenring.go(other, count)
     yield_ = greenring.yield_
-    for _ in range(count):
+    for _ in repeat(None, count):
         yield_()
     handle.join()
 
@@ -54,7 +55,7 @@ def greenlet_switch(count):
 
     main = greenlet.getcurrent()
     switch = greenlet.greenlet(other).switch
-    for _ in range(count):
+    for _ in repeat(None, count):
         switch()
 
 
@@ -62,11 +63,11 @@ def gevent_sleep(count):
     """To the hub and to the other, and the same way back."""
 
     def other():
-        for _ in range(count):
+        for _ in repeat(None, count):
             gevent.sleep(0)
 
     spawned = gevent.spawn(other)
-    for _ in range(count):
+    for _ in repeat(None, count):
         gevent.sleep(0)
     spawned.join()
 
@@ -77,19 +78,19 @@ def nothing():
 
 def greenring_go(count):
     go = greenring.go
-    for _ in range(count):
+    for _ in repeat(None, count):
         go(nothing).join()
 
 
 def greenlet_run(count):
     new = greenlet.greenlet
-    for _ in range(count):
+    for _ in repeat(None, count):
         new(nothing).switch()
 
 
 def gevent_spawn(count):
     spawn = gevent.spawn
-    for _ in range(count):
+    for _ in repeat(None, count):
         spawn(nothing).join()
 
 
@@ -104,7 +105,7 @@ def greenring_channel(count):
 
     handle = greenring.go(produce)
     recv = channel.recv
-    for _ in range(count):
+    for _ in repeat(None, count):
         recv()
     handle.join()
 
@@ -117,7 +118,7 @@ def gevent_channel(count):
             channel.put(i)
 
     spawned = gevent.spawn(produce)
-    for _ in range(count):
+    for _ in repeat(None, count):
         channel.get()
     spawned.join()
 
@@ -133,7 +134,7 @@ def greenring_select(count):
 
     handle = greenring.go(produce)
     select = greenring.select
-    for _ in range(count):
+    for _ in repeat(None, count):
         select(channel, never)
     handle.join()
 
