@@ -1,5 +1,7 @@
 #include "pyhost/green_pool.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 #include "base/check.h"
@@ -32,9 +34,7 @@ struct GreenPool::Runner : ListLink {
   Runner* next_idle = nullptr;
 };
 
-PyObject* GreenPool::Job::Cancellation::NewException() {
-  return InterruptErrors::NewCancelled(reason);
-}
+PyObject* GreenPool::Job::Cancellation::NewException() { return InterruptErrors::NewCancelled(reason); }
 
 GreenPool::GreenPool(green::Scheduler* scheduler, Observer* observer) : scheduler_(scheduler), observer_(observer) {}
 
@@ -44,6 +44,8 @@ GreenPool::~GreenPool() {
 
 void GreenPool::Open() {
   GREENRING_CHECK(open_pool_ == nullptr);
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { in_forked_child_ = true; });
+  GREENRING_CHECK(registered == 0);
   open_pool_ = this;
   for (Job* job = Errands().front(); job != nullptr; job = Errands().Next(job)) ++job_count_;
   ++thread_count_;
@@ -51,6 +53,11 @@ void GreenPool::Open() {
 }
 
 absl::Status GreenPool::Start(Job* job) {
+  if (in_forked_child_) {
+    return absl::UnavailableError(
+        "this process was made by fork, and has no green threads but the one that forked: start it before, in the "
+        "parent, or in a program of its own (subprocess, multiprocessing's spawn)");
+  }
   GreenPool* const pool = open_pool_;
   if (pool != nullptr && (pool->closed_ || pool->cancel_all_reason_ != nullptr)) {
     return absl::UnavailableError("the worker ends: nothing new is started");
@@ -73,7 +80,7 @@ absl::Status GreenPool::Start(Job* job) {
 bool GreenPool::Cancel(Job* job, const char* reason) {
   if (job->state_ == Job::State::kEnded) return false;
   job->cancellation_.reason = reason;
-  GreenPool* const pool = open_pool_;
+  GreenPool* const pool = open_pool();
   if (pool != nullptr && job->state_ == Job::State::kRunning) {
     if (pool->OnOwnThread()) {
       pool->CancelHere(job);

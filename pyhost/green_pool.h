@@ -96,7 +96,7 @@ class GreenPool {
 
   GreenPool(green::Scheduler* scheduler, Observer* observer);
 
-  // All have ended, or the process ends without them (Abandon).
+  // All have ended, or the process ends without them.
   ~GreenPool();
 
   GreenPool(const GreenPool&) = delete;
@@ -105,11 +105,14 @@ class GreenPool {
   // Jobs run from here on, those that were started before first. GIL held, before Scheduler::Run.
   void Open();
 
-  // The one of this process; nullptr before Open and at the end. GIL held.
-  static GreenPool* open_pool() { return open_pool_; }
+  // The one of this process; nullptr before Open, at the end, and in the child of a fork. GIL held.
+  static GreenPool* open_pool() { return in_forked_child_ ? nullptr : open_pool_; }
 
-  // Has `job` run, or wait for Open. UNAVAILABLE: the worker ends; RESOURCE_EXHAUSTED: no memory for a stack. Any OS
-  // thread, GIL held. Never parks.
+  // This process was made by fork, on one of its parent's threads: that one goes on, and no green thread but it.
+  static bool in_forked_child() { return in_forked_child_; }
+
+  // Has `job` run, or wait for Open. UNAVAILABLE: the worker ends, or this is the child of a fork; RESOURCE_EXHAUSTED:
+  // no memory for a stack. Any OS thread, GIL held. Never parks.
   static absl::Status Start(Job* job);
 
   // Raises Cancelled, with that `reason` (a literal, one of greenring.pyi's), in `job` where it waits or computes; one
@@ -142,6 +145,7 @@ class GreenPool {
   void OnThreadEnded();
 
   static inline constinit GreenPool* open_pool_ = nullptr;
+  static inline constinit bool in_forked_child_ = false;
 
   green::Scheduler* const scheduler_;
   Observer* const observer_;

@@ -59,7 +59,7 @@ PyObject* SleepOsThread(PyObject* seconds) {
 }
 
 PyObject* Yield(PyObject*, PyObject*) {
-  green::GreenThread* const self = green::GreenThread::Current();
+  green::GreenThread* const self = CurrentGreenThread();
   if (self == nullptr) {
     const PyRef zero(PyLong_FromLong(0));
     return zero ? SleepOsThread(zero.get()) : nullptr;
@@ -80,14 +80,14 @@ PyObject* Sleep(PyObject* module, PyObject* seconds) {
   }
   if (!ParseTimeout(seconds, &duration_ns)) return nullptr;
   if (duration_ns == 0) return Yield(module, nullptr);
-  if (green::GreenThread::Current() == nullptr) return SleepOsThread(seconds);
+  if (CurrentGreenThread() == nullptr) return SleepOsThread(seconds);
   Wait wait;  // in no line: nobody answers
   if (wait.Park(DeadlineAfter(duration_ns)) == WaitResult::kInterrupted) return nullptr;
   Py_RETURN_NONE;
 }
 
 PyObject* Current(PyObject*, PyObject*) {
-  const green::GreenThread* const thread = green::GreenThread::Current();
+  const green::GreenThread* const thread = CurrentGreenThread();
   if (thread == nullptr) Py_RETURN_NONE;
   PyRef made(green_thread_type->tp_alloc(green_thread_type, 0));
   if (!made) return nullptr;

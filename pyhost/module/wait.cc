@@ -9,6 +9,10 @@
 
 namespace greenring::pyhost {
 
+green::GreenThread* CurrentGreenThread() {
+  return GreenPool::in_forked_child() ? nullptr : green::GreenThread::Current();
+}
+
 Wait::~Wait() {
   if (os_lock_ != nullptr) PyThread_free_lock(os_lock_);
 }
@@ -44,9 +48,13 @@ WaitResult Wait::BlockOsThread(int64_t deadline_ns) {
   os_lock_ = GreenPool::open_pool() != nullptr ? PyThread_allocate_lock() : nullptr;
   if (os_lock_ == nullptr) {
     LeaveLines();
-    PyErr_SetString(PyExc_RuntimeError,
-                    "nothing to wait for yet: green threads run when the application is imported and the server is "
-                    "ready; wait in a request, or in a function given to greenring.go()");
+    PyErr_SetString(
+        PyExc_RuntimeError,
+        GreenPool::in_forked_child()
+            ? "nothing to wait for: this process was made by fork, and has no green threads but the one "
+              "that forked"
+            : "nothing to wait for yet: green threads run when the application is imported and the server is "
+              "ready; wait in a request, or in a function given to greenring.go()");
     return WaitResult::kInterrupted;
   }
   PyThread_acquire_lock(os_lock_, NOWAIT_LOCK);

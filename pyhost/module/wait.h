@@ -50,10 +50,13 @@ class Waiter : public ListLink {
 
 using Line = IntrusiveList<Waiter>;
 
+// The green thread that runs now; nullptr on an OS thread, and in the child of a fork, which is like one.
+green::GreenThread* CurrentGreenThread();
+
 // One wait of the current thread.
 class Wait {
  public:
-  Wait() : thread_(green::GreenThread::Current()) {}
+  Wait() : thread_(CurrentGreenThread()) {}
   ~Wait();
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;

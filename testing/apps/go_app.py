@@ -3,6 +3,7 @@
 ?SECONDS says how long something takes; ?PATH is a file that tells the test what has happened.
 """
 
+import os
 import threading
 import time
 
@@ -181,6 +182,28 @@ def spin(environ, start_response):
     handle = greenring.go(compute)
     began = not handle.join(timeout=0.1)
     return as_json(start_response, [began, handle.cancel(), handle.join(timeout=5), handle.cancelled()])
+
+
+@application.at("/fork")
+def fork(environ, start_response):
+    """What the module says in the child of a fork, where no other green thread is; its exit status."""
+
+    def refused(call, *args, **kwargs):
+        try:
+            call(*args, **kwargs)
+        except RuntimeError as error:
+            return "made by fork" in str(error)
+
+    others = []
+    handle = greenring.go(others.append, "ran")  # runnable: it must run once, in the parent
+    pid = os.fork()
+    if pid == 0:
+        greenring.sleep(0.01)
+        greenring.yield_()
+        right = refused(greenring.go, int) and refused(greenring.Channel().recv) and refused(handle.join)
+        os._exit(0 if right and not others and greenring.current() is None else 1)
+    _, status = os.waitpid(pid, 0)
+    return as_json(start_response, [status, others])
 
 
 @application.at("/select")

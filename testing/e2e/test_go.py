@@ -35,6 +35,9 @@ class Go(OverlapCase):
     def test_what_computes_is_cancelled_too(self):
         self.assertEqual(self.json("/spin"), [True, True, True, True])
 
+    def test_the_child_of_a_fork_runs_nobody_else(self):
+        self.assertEqual(self.json("/fork"), [0, ["ran"]])
+
     def test_what_the_import_has_started_runs(self):
         self.assertEqual(self.request("GET", "/imported").body, b"<lambda>")
 
