@@ -148,15 +148,19 @@ void Scheduler::Switch(GreenThread* from, GreenThread* to) {
   from->park_result_ = park_result;
 }
 
+bool Scheduler::IsTurnOfYielded() {
+  quiet_turns_ = SomethingRunnable() ? 0 : quiet_turns_ + 1;
+  if (quiet_turns_ < kQuietTurns && ++turns_passed_over_ <= kTurnsPassedOverMax) return false;
+  quiet_turns_ = turns_passed_over_ = 0;
+  return true;
+}
+
 void Scheduler::RunReady() {
   GREENRING_CHECK(current_ == nullptr);
   Scheduler* const outer = current_scheduler_;
   current_scheduler_ = this;
   switches_left_ = kSwitchesPerPollMax;
-  if (!yielded_to_loop_.empty() && (!SomethingRunnable() || ++turns_passed_over_ > kTurnsPassedOverMax)) {
-    run_queue_.PushBack(yielded_to_loop_.PopFront());
-    turns_passed_over_ = 0;
-  }
+  if (!yielded_to_loop_.empty() && IsTurnOfYielded()) run_queue_.PushBack(yielded_to_loop_.PopFront());
   while (switches_left_ > 0 && SomethingRunnable()) SwitchToNext(nullptr);
   current_scheduler_ = outer;
 }

@@ -154,8 +154,8 @@ class Scheduler {
   void Yield();
 
   // For one that has run for long: the same, and the loop is polled before it runs again. Those that yielded so come
-  // back one by one, each in a turn that has nothing else to run (but not after more than kTurnsPassedOverMax others):
-  // whoever waits for I/O waits for one of them, not for all. Parks.
+  // back one by one, each when kQuietTurns in a row have had nothing else to run (but not after more than
+  // kTurnsPassedOverMax turns): whoever waits for I/O waits for one of them, not for all. Parks.
   void YieldToLoop();
 
   // Makes `thread` runnable, or leaves it the permit for its next Park. Never parks.
@@ -203,6 +203,10 @@ class Scheduler {
   // So many turns go to others before one that has yielded to the loop has its own.
   static constexpr int kTurnsPassedOverMax = 8;
 
+  // After one, what a delivery has only queued (the first read of a connection that was just accepted) is not done yet;
+  // that takes another turn, of a microsecond.
+  static constexpr int kQuietTurns = 2;
+
  private:
   friend class GreenThread;
 
@@ -210,6 +214,7 @@ class Scheduler {
   void Enqueue(GreenThread* thread);
   void Wake(GreenThread* thread, ParkResult result);
   bool SomethingRunnable();
+  bool IsTurnOfYielded();
   // `from` is parked, queued or ended; nullptr for the loop. Returns when it is switched in again.
   void SwitchToNext(GreenThread* from);
   void Switch(GreenThread* from, GreenThread* to);
@@ -227,6 +232,7 @@ class Scheduler {
   IntrusiveList<GreenThread> run_queue_;
   IntrusiveList<GreenThread> yielded_to_loop_;  // runnable too
   int turns_passed_over_ = 0;                   // in which nobody of those has run
+  int quiet_turns_ = 0;                         // of these the last ones, which had nothing to run
   GreenThread* current_ = nullptr;
   GreenThread* free_ = nullptr;  // ended green threads, with stack and context, for reuse
   SwitchHook* hook_ = nullptr;

@@ -243,67 +243,6 @@ TEST_P(SchedulerTest, FunctionObjectIsDestroyedWhenItHasReturned) {
   EXPECT_EQ(shared.use_count(), 1);
 }
 
-TEST_P(SchedulerTest, WhoYieldsToTheLoopRunsAfterThoseWhoseTimersAreDue) {
-  std::string order;
-  scheduler_.Spawn([&] {
-    scheduler_.Park(clock_.NowNs() + 1);
-    order += 'p';
-  });
-  scheduler_.Spawn([&] {
-    clock_.Advance(1);
-    scheduler_.Yield();
-    order += 'y';
-    scheduler_.YieldToLoop();
-    order += 'l';
-    scheduler_.YieldToLoop();  // alone
-    scheduler_.Stop();
-  });
-  scheduler_.Run(&poller_);
-  EXPECT_EQ(order, "ypl");
-}
-
-TEST_P(SchedulerTest, WhoYieldsToTheLoopRunsAfterTheWorkSourcesWork) {
-  struct Source : WorkSource {
-    void Refill() override {
-      if (std::exchange(work, nullptr) != nullptr) scheduler->Spawn([this] { *order += 'w'; });
-    }
-    Scheduler* scheduler;
-    std::string* order;
-    const char* work = nullptr;
-  };
-  std::string order;
-  Source source;
-  source.scheduler = &scheduler_;
-  source.order = &order;
-  scheduler_.SetWorkSource(&source);
-  scheduler_.Spawn([&] {
-    source.work = "some";
-    scheduler_.YieldToLoop();
-    order += 'l';
-    scheduler_.Stop();
-  });
-  scheduler_.Run(&poller_);
-  EXPECT_EQ(order, "wl");
-}
-
-TEST_P(SchedulerTest, WhoYieldsToTheLoopIsNotStarvedByThoseWhoYield) {
-  bool stop = false;
-  int64_t turns = 0;
-  scheduler_.Spawn([&] {
-    for (int i = 0; i < 10; ++i) scheduler_.YieldToLoop();
-    turns = static_cast<int64_t>(scheduler_.stats().turns);
-    stop = true;
-    scheduler_.Stop();
-  });
-  for (int i = 0; i < 2; ++i) {
-    scheduler_.Spawn([&] {
-      while (!stop) scheduler_.Yield();
-    });
-  }
-  scheduler_.Run(&poller_);
-  EXPECT_LE(turns, 10 * (Scheduler::kTurnsPassedOverMax + 1) + 1);
-}
-
 TEST_P(SchedulerTest, SpinningYieldersDoNotStarveTimers) {
   bool done = false;
   scheduler_.Spawn([&] {
