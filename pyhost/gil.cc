@@ -27,6 +27,7 @@ PyThreadState* CurrentState() {
 
 void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
   switch_count_.store(switch_count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  running_handle_.store(thread->handle(), std::memory_order_relaxed);
   if (idle()) SetLoopState(LoopState::kBusy);
   GreenletState::Load();
   auto* state = static_cast<PyThreadState*>(thread->host_data());
@@ -45,6 +46,7 @@ void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
 
 void PythonSwitchHook::OnSwitchOut(green::GreenThread* thread) {
   if (Interruptible* const interruptible = Interruptible::Of(thread)) interruptible->OnSwitchOut();
+  running_handle_.store(0, std::memory_order_relaxed);
   GreenletState::Save();
   PyThreadState* const own = PyGILState_GetThisThreadState();
   gil_held_ = own != nullptr && own == CurrentState();
@@ -55,6 +57,14 @@ void PythonSwitchHook::OnIdle() {
   GiveUpGil();
   if (loop_state_.load(std::memory_order_relaxed) == LoopState::kBusy) SetLoopState(LoopState::kIdle);
 }
+
+void PythonSwitchHook::StartWatch() {
+  ++watches_;
+  SetLoopState(LoopState::kBusy);
+}
+
+// Whoever waits for the loop to be busy is woken in any case: it may be the one that ends.
+void PythonSwitchHook::EndWatch() { SetLoopState(--watches_ > 0 ? LoopState::kBusy : LoopState::kUnwatched); }
 
 void PythonSwitchHook::SetLoopState(LoopState state) {
   loop_state_.store(state, std::memory_order_seq_cst);

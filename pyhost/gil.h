@@ -43,12 +43,16 @@ class PythonSwitchHook final : public green::SwitchHook {
   void OnSwitchOut(green::GreenThread* thread) override;
   void OnIdle() override;
 
-  // For another OS thread that watches how long a green thread runs. Scheduler's thread only.
-  void StartWatch() { SetLoopState(LoopState::kBusy); }
-  void EndWatch() { SetLoopState(LoopState::kUnwatched); }
+  // For other OS threads that watch how long a green thread runs: as many as have started and not ended. Scheduler's
+  // thread only.
+  void StartWatch();
+  void EndWatch();
 
   // How many switches there were. Thread-safe.
   uint64_t switch_count() const { return switch_count_.load(std::memory_order_relaxed); }
+
+  // The handle() of the green thread that runs; 0: the loop does. Thread-safe.
+  uintptr_t running_handle() const { return running_handle_.load(std::memory_order_relaxed); }
 
   // Whether the loop waits for something to do; blocks the OS thread while it does. Between StartWatch and EndWatch.
   // Thread-safe.
@@ -71,6 +75,8 @@ class PythonSwitchHook final : public green::SwitchHook {
   static inline constinit thread_local bool switching_ = false;
 
   std::atomic<uint64_t> switch_count_{0};
+  std::atomic<uintptr_t> running_handle_{0};
+  int watches_ = 0;
   std::atomic<LoopState> loop_state_{LoopState::kUnwatched};
   bool gil_held_ = false;  // by the green thread that was switched out last, whose state is still the current one
 };

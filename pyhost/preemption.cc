@@ -1,12 +1,5 @@
 #include "pyhost/preemption.h"
 
-#include <linux/futex.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <utility>
@@ -38,45 +31,24 @@ constinit std::atomic<uint64_t> asked{0};
 constinit size_t held = 0;
 constinit bool both_held = false;
 
-// These are system calls because the C library's waits park here.
-void WaitWhileZero(std::atomic<int>* word, const timespec* timeout) {
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, timeout, nullptr, 0);
-}
-
-void SetAndWake(std::atomic<int>* word) {
-  word->store(1, std::memory_order_release);  // its owner may be gone from here on; an address is enough to wake
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+PythonSwitchHook* StartWatching(PythonSwitchHook* hook) {
+  GREENRING_CHECK(watched == nullptr);
+  watched = hook;
+  hook->StartWatch();
+  return hook;
 }
 
 }  // namespace
 
 Preemption::Preemption(PythonSwitchHook* hook, int64_t slice_ns)
-    : hook_(hook), slice_ns_(slice_ns), process_(getpid()) {
-  GREENRING_CHECK(watched == nullptr);
-  watched = hook;
-  hook_->StartWatch();
-  // Signals are the main thread's: what that blocks is to stay pending.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  watcher_ = std::thread([this] { Watch(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
+    : hook_(StartWatching(hook)), slice_ns_(slice_ns), watcher_("greenring-slice", [this] { Watch(); }) {}
 
 Preemption::~Preemption() {
   watched = nullptr;
   asked.store(0, std::memory_order_relaxed);
-  if (getpid() != process_) {
-    new std::thread(std::move(watcher_));  // it stayed behind in the parent, and can be neither joined nor detached
-    return;
-  }
-  SetAndWake(&stop_);
+  watcher_.Stop();
   hook_->EndWatch();
-  PyThreadState* const state = PyGILState_Check() ? PyEval_SaveThread() : nullptr;
-  // A join would park, and then nobody makes those who compute give way.
-  while (ended_.load(std::memory_order_acquire) == 0) WaitWhileZero(&ended_, nullptr);
-  watcher_.detach();
-  if (state != nullptr) PyEval_RestoreThread(state);
+  watcher_.Join();
 }
 
 void Preemption::BeforeLock(const void*) {
@@ -92,25 +64,18 @@ void Preemption::AfterUnlock(const void*) {
   green::Scheduler::Current()->YieldToLoop();
 }
 
-void Preemption::SleepFor(int64_t duration_ns) {
-  const timespec timeout = {.tv_sec = duration_ns / kNanosecondsPerSecond,
-                            .tv_nsec = duration_ns % kNanosecondsPerSecond};
-  if (stop_.load(std::memory_order_relaxed) == 0) WaitWhileZero(&stop_, &timeout);
-}
-
 void Preemption::Watch() {
   int64_t interval_ns = kDefaultSwitchIntervalNs;
-  while (stop_.load(std::memory_order_relaxed) == 0) {
+  while (!watcher_.stopping()) {
     hook_->AwaitBusy();
     const uint64_t switches = hook_->switch_count();
-    SleepFor(std::max(slice_ns_ - interval_ns, kPeriodNsMin));
-    if (stop_.load(std::memory_order_relaxed) != 0 || hook_->idle() || hook_->switch_count() != switches) continue;
+    watcher_.SleepFor(std::max(slice_ns_ - interval_ns, kPeriodNsMin));
+    if (watcher_.stopping() || hook_->idle() || hook_->switch_count() != switches) continue;
     asked.store(switches, std::memory_order_relaxed);
     const PyGILState_STATE state = PyGILState_Ensure();
     interval_ns = SwitchIntervalNs();
     PyGILState_Release(state);
   }
-  SetAndWake(&ended_);
 }
 
 int64_t SwitchIntervalNs() {

@@ -19,13 +19,10 @@
 // threads have been switched meanwhile.
 #pragma once
 
-#include <sys/types.h>
-
-#include <atomic>
 #include <cstdint>
-#include <thread>
 
 #include "pyhost/gil.h"
+#include "pyhost/watcher_thread.h"
 
 namespace greenring::pyhost {
 
@@ -49,14 +46,10 @@ class Preemption {
 
  private:
   void Watch();
-  void SleepFor(int64_t duration_ns);
 
   PythonSwitchHook* const hook_;
   const int64_t slice_ns_;
-  const pid_t process_;
-  std::atomic<int> stop_{0};   // what futex(2) waits for
-  std::atomic<int> ended_{0};  // as well
-  std::thread watcher_;
+  WatcherThread watcher_;
 };
 
 // sys.getswitchinterval(). GIL held. Never parks.
