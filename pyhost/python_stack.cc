@@ -19,9 +19,11 @@ std::string DescribeFrame(PyFrameObject* frame, int indent) {
 
 }  // namespace
 
-PyThreadState* FindThreadState(const green::GreenThread& thread) {
+PyThreadState* FindThreadState(const green::GreenThread& thread) { return FindThreadState(thread.handle()); }
+
+PyThreadState* FindThreadState(uintptr_t handle) {
   PyThreadState* state = PyInterpreterState_ThreadHead(PyInterpreterState_Main());
-  while (state != nullptr && state->thread_id != thread.handle()) state = PyThreadState_Next(state);
+  while (state != nullptr && state->thread_id != handle) state = PyThreadState_Next(state);
   return state;
 }
 

@@ -6,6 +6,7 @@
 // GIL held; nothing is run but CPython's own code, so it never parks.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "green/green_thread.h"
@@ -16,6 +17,9 @@ namespace greenring::pyhost {
 // The thread state of `thread`; nullptr if it has none. It is found by its thread identifier (pthread_self's answer),
 // so this serves every green thread that runs Python code, however it was started.
 PyThreadState* FindThreadState(const green::GreenThread& thread);
+
+// The same for its handle(): for other OS threads, which must not look at the green thread.
+PyThreadState* FindThreadState(uintptr_t handle);
 
 // The outermost call first, a line each, indented by `indent` spaces; at most the innermost `frames_max`. Empty without
 // Python code.

@@ -97,7 +97,7 @@ using Options = WorkerOptions;
 
 struct Flag {
   const char* name;
-  const char* value;  // what the value is, for the help text
+  const char* value;  // what the value is, for the help text; nullptr: it has none
   const char* help;
   absl::Status (*parse)(Text text, Options* options);
 };
@@ -175,6 +175,22 @@ const Flag kFlags[] = {
          return Invalid("must be 0, or a duration from 1ms to 10s");
        }
        options->time_slice_ns = slice_ns;
+       return absl::OkStatus();
+     }},
+    {"audit", nullptr,
+     "Watch for calls that block the whole worker, and report them at exit and to greenring.audit_report().",
+     [](Text, Options* options) -> absl::Status {
+       options->audit = true;
+       return absl::OkStatus();
+     }},
+    {"audit_threshold", "TIME", "How long a call has to block for the audit to report it (default 10ms).",
+     [](Text text, Options* options) -> absl::Status {
+       int64_t threshold_ns = 0;
+       if (!ParseTimeout(text, &threshold_ns).ok() || threshold_ns < kTimeSliceNsMin ||
+           threshold_ns > kTimeSliceNsMax) {
+         return Invalid("must be a duration from 1ms to 10s");
+       }
+       options->audit_threshold_ns = threshold_ns;
        return absl::OkStatus();
      }},
     {"queue_depth_max", "N", "Requests that may wait for a core; more are answered 503 (default 1024).",
@@ -256,7 +272,8 @@ std::string Normalised(std::string_view argument) {
 absl::StatusOr<ParsedFlags> ParseFlags(int argc, char** argv) {
   std::vector<option> table;
   for (size_t i = 0; i < kFlagCount; ++i) {
-    table.push_back({kFlags[i].name, required_argument, nullptr, static_cast<int>(i)});
+    const int argument = kFlags[i].value != nullptr ? required_argument : no_argument;
+    table.push_back({kFlags[i].name, argument, nullptr, static_cast<int>(i)});
   }
   table.push_back({"help", no_argument, nullptr, kHelp});
   table.push_back({nullptr, 0, nullptr, 0});
@@ -281,12 +298,14 @@ absl::StatusOr<ParsedFlags> ParseFlags(int argc, char** argv) {
     }
     const std::string argument = optind > 0 && optind <= argc ? texts[static_cast<size_t>(optind) - 1] : "";
     if (index == ':') return Invalid(absl::StrCat(argument, " needs a value"));
+    if (index == '?' && optopt >= 0 && static_cast<size_t>(optopt) < kFlagCount && optopt != 0) {
+      return Invalid(absl::StrCat("--", kFlags[optopt].name, " takes no value"));
+    }
     if (index == '?') return Invalid(absl::StrCat("unknown flag ", argument, "; --help lists them"));
     const Flag& flag = kFlags[index];
-    absl::Status status = flag.parse(optarg, &parsed.options);
-    if (!status.ok()) {
-      return Invalid(absl::StrCat("--", flag.name, "=", optarg, ": ", status.message()));
-    }
+    const std::string text = optarg != nullptr ? optarg : "";
+    absl::Status status = flag.parse(text, &parsed.options);
+    if (!status.ok()) return Invalid(absl::StrCat("--", flag.name, "=", text, ": ", status.message()));
   }
   if (optind < argc) {
     return Invalid(absl::StrCat("unexpected argument ", texts[static_cast<size_t>(optind)],
@@ -307,7 +326,8 @@ std::string FlagsHelp() {
       "Greenring serves a blocking WSGI application on green threads and io_uring.\n\n"
       "usage: server --app=module:callable [flags]\n\n";
   for (const Flag& flag : kFlags) {
-    absl::StrAppend(&text, "  --", flag.name, "=", flag.value, "\n");
+    absl::StrAppend(&text, "  --", flag.name, flag.value != nullptr ? "=" : "", flag.value != nullptr ? flag.value : "",
+                    "\n");
     for (absl::string_view line : absl::StrSplit(flag.help, '\n')) absl::StrAppend(&text, "        ", line, "\n");
   }
   absl::StrAppend(&text, "  --help\n        Print this text.\n\n",

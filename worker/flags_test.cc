@@ -66,6 +66,15 @@ TEST(FlagsTest, ATimeSliceIsZeroOrFromAMillisecondToTenSeconds) {
   }
 }
 
+TEST(FlagsTest, TheAuditIsOffUnlessItIsAskedFor) {
+  EXPECT_FALSE(Parse({"--app=a"})->options.audit);
+  const WorkerOptions options = Parse({"--audit", "--audit-threshold=50ms", "--app=a"})->options;
+  EXPECT_TRUE(options.audit);
+  EXPECT_EQ(options.audit_threshold_ns, 50 * kNanosecondsPerMillisecond);
+  EXPECT_EQ(ErrorOf({"--app=a", "--audit=yes"}), "--audit takes no value");
+  EXPECT_EQ(ErrorOf({"--app=a", "--audit_threshold=0"}), "--audit_threshold=0: must be a duration from 1ms to 10s");
+}
+
 TEST(FlagsTest, BodyLimitOfZeroMeansNone) {
   EXPECT_EQ(Parse({"--app=a", "--limit_request_body=0"})->options.http.limits.body_bytes_max, -1);
   EXPECT_EQ(Parse({"--app=a", "--limit_request_body=1k"})->options.http.limits.body_bytes_max, 1024);

@@ -41,6 +41,8 @@ struct WorkerOptions {
   CorePoolOptions cores;
   PythonThreads python_threads = PythonThreads::kOs;
   int64_t time_slice_ns = 10 * kNanosecondsPerMillisecond;  // see pyhost/preemption.h; 0: who computes is let be
+  bool audit = false;                                       // see pyhost/audit.h
+  int64_t audit_threshold_ns = 10 * kNanosecondsPerMillisecond;
   HttpServiceOptions http;
 
   std::string access_log;       // a path, "-" for stdout, empty for none

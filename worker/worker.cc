@@ -22,6 +22,7 @@
 #include "ioloop/posix/threads.h"
 #include "ioloop/uring.h"
 #include "pyhost/application.h"
+#include "pyhost/audit.h"
 #include "pyhost/gil.h"
 #include "pyhost/green_pool.h"
 #include "pyhost/greenlet_state.h"
@@ -111,8 +112,11 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     {
       std::optional<pyhost::Preemption> preemption;
       if (options_.time_slice_ns > 0) preemption.emplace(&switch_hook_, options_.time_slice_ns);
+      std::optional<pyhost::Audit> audit;
+      if (options_.audit) audit.emplace(&switch_hook_, options_.audit_threshold_ns);
       posix::ScopedInterception interception(&loop_);
       scheduler_.Run(&loop_);
+      if (audit.has_value()) error_log_->Message(audit->Report());
     }
     if (cores_.live_count() > 0 || pool_.live_count() > 0) {
       error_log_->Message(

@@ -245,3 +245,34 @@ def request_timeout(seconds: float | None) -> Callable[[_Function], _Function]:
 
 def cancel_on_disconnect(view: _Function) -> _Function:
     """Decorator of a view: calls set_cancel_on_disconnect(True) whenever the view is called in a request."""
+
+@final
+class AuditRecord(tuple[Any, ...]):
+    """What blocked the loop, and with it every request: a named tuple."""
+
+    @property
+    def kind(self) -> str:
+        """How: "system call NAME", "page fault" or "C code that computes", each with or without the GIL, or "waiting for
+        the GIL, which another OS thread has"."""
+    @property
+    def library(self) -> str:
+        """Whose code it was: a path; "python" for the interpreter and what is built into it; "" if not known."""
+    @property
+    def function(self) -> str:
+        """A symbol of the library, else an offset in it; may be empty."""
+    @property
+    def line(self) -> str:
+        """The innermost line of Python code."""
+    @property
+    def stack(self) -> str:
+        """The lines of Python code that led there the first time, the innermost last."""
+    @property
+    def count(self) -> int: ...
+    @property
+    def total_s(self) -> float: ...
+    @property
+    def longest_s(self) -> float: ...
+
+def audit_report() -> list[AuditRecord]:
+    """What has blocked the loop so far, the worst first; empty for an application that is green-safe. RuntimeError where
+    the server was started without --audit."""

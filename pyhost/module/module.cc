@@ -9,7 +9,7 @@ namespace greenring::pyhost {
 namespace {
 
 constexpr bool (*kParts[])(PyObject* module) = {
-    &AddErrors, &AddTimeout, &AddGo, &AddChannel, &AddSelect, &AddWaitGroup, &AddScheduling, &AddRequest,
+    &AddErrors, &AddAudit, &AddTimeout, &AddGo, &AddChannel, &AddSelect, &AddWaitGroup, &AddScheduling, &AddRequest,
 };
 
 PyModuleDef kModule = {

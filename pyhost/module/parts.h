@@ -6,6 +6,7 @@
 
 namespace greenring::pyhost {
 
+bool AddAudit(PyObject* module);
 bool AddErrors(PyObject* module);
 bool AddTimeout(PyObject* module);
 bool AddGo(PyObject* module);
