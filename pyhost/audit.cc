@@ -17,8 +17,8 @@ namespace {
 constexpr int64_t kPeriodNsMin = kNanosecondsPerMillisecond;
 constexpr int64_t kPeriodNsMax = 100 * kNanosecondsPerMillisecond;
 
-// One that has given the GIL up computes for less than this before it waits for it again, or yields. The CPU's time: the
-// system may let it wait for that in between.
+// One that has given the GIL up computes for less than this before it waits for it again, or yields. The CPU's time:
+// the system may let it wait for that in between.
 constexpr int64_t kHandOverNs = 300'000;
 
 int64_t NowNs() { return Clock::Monotonic()->NowNs(); }
@@ -36,6 +36,12 @@ AuditFinding::Cause CauseOf(const NativeSample& sample) {
       break;
   }
   return AuditFinding::Cause::kComputing;
+}
+
+void SetOnGil(void (*function)()) {
+  const PyGILState_STATE gil = PyGILState_Ensure();
+  Preemption::SetOnGil(function);
+  PyGILState_Release(gil);
 }
 
 PythonSwitchHook* StartWatching(PythonSwitchHook* hook) {
@@ -59,6 +65,7 @@ Audit::~Audit() {
 }
 
 void Audit::Watch() {
+  SetOnGil(&AnswerWithGil);
   const int64_t period_ns = std::clamp(threshold_ns_ / 5, kPeriodNsMin, kPeriodNsMax);
   Stretch stretch = Begin();
   while (!watcher_.stopping()) {
@@ -70,6 +77,7 @@ void Audit::Watch() {
     }
     watcher_.SleepFor(period_ns);
   }
+  SetOnGil(nullptr);
 }
 
 Audit::Stretch Audit::Begin() const {
@@ -98,31 +106,50 @@ bool Audit::Examine(const Stretch& stretch) {
   finding.cause = CauseOf(sample);
   const int64_t asked_ns = NowNs();
   const int64_t cpu_asked_ns = sampler_.CpuTimeNs();
-  const PyGILState_STATE gil = PyGILState_Ensure();
-  const int64_t cpu_waited_ns = sampler_.CpuTimeNs() - cpu_asked_ns;
-  const int64_t had_gil_ns = NowNs();
-  const int64_t patience_ns = SwitchIntervalNs() + kSlackNs;
-  finding.gil_held = finding.cause != AuditFinding::Cause::kWaitingForGil && KeepsGil(stretch, sample);
-  if (PyThreadState* const state = FindThreadState(stretch.handle)) {
-    finding.python_stack = FormatPythonStack(state, /*indent=*/4);
-  }
-  PyGILState_Release(gil);
+  Question question{.audit = this, .stretch = stretch, .sample = sample};
+  const int64_t patience_ns = Ask(&question);
+  finding.gil_held = question.gil_held;
+  finding.python_stack = std::move(question.python_stack);
   // Python code, or C code that returned to it in time.
   if (finding.cause == AuditFinding::Cause::kComputing && finding.gil_held &&
-      (had_gil_ns - asked_ns < patience_ns || cpu_waited_ns < patience_ns)) {
+      std::min(question.answered_ns - asked_ns, question.cpu_ns - cpu_asked_ns) < patience_ns) {
     return true;
   }
   CodePlace place = Locate(sample);
   finding.library = std::move(place.library);
   finding.function = std::move(place.function);
   if (finding.cause == AuditFinding::Cause::kSystemCall) finding.system_call = SystemCallName(sample.system_call);
-  int64_t ended_ns = had_gil_ns;
+  int64_t ended_ns = question.answered_ns;
   if (!finding.gil_held && finding.cause != AuditFinding::Cause::kWaitingForGil) {
     AwaitEnd(stretch, sample);
     ended_ns = NowNs();
   }
   table_.Add(finding, ended_ns - stretch.began_ns);
   return true;
+}
+
+// How long Python code may take to give the GIL up.
+int64_t Audit::Ask(Question* question) {
+  question_.store(question, std::memory_order_release);
+  const PyGILState_STATE gil = PyGILState_Ensure();
+  AnswerWithGil();
+  const int64_t patience_ns = SwitchIntervalNs() + kSlackNs;
+  PyGILState_Release(gil);
+  return patience_ns;
+}
+
+// GIL held, on the OS thread of any watcher.
+void Audit::AnswerWithGil() {
+  Question* const question = question_.exchange(nullptr, std::memory_order_acquire);
+  if (question == nullptr) return;
+  Audit* const audit = question->audit;
+  question->answered_ns = NowNs();
+  question->cpu_ns = audit->sampler_.CpuTimeNs();
+  question->gil_held = question->sample.state != NativeSample::State::kWaitingForGil &&
+                       audit->KeepsGil(question->stretch, question->sample);
+  if (PyThreadState* const state = FindThreadState(question->stretch.handle)) {
+    question->python_stack = FormatPythonStack(state, /*indent=*/4);
+  }
 }
 
 // Whether the thread had the GIL until the caller, which holds it, got it.

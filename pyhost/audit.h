@@ -21,6 +21,7 @@
 // threshold for what has the GIL; without it, the Python code that follows until the next switch counts too.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -62,7 +63,20 @@ class Audit {
     int64_t cpu_began_ns = 0;
   };
 
+  // What is to be found out by the first watcher that gets the GIL: only then is the green thread still where it was.
+  struct Question {
+    Audit* audit;
+    const Stretch& stretch;
+    const NativeSample& sample;
+    int64_t answered_ns = 0;
+    int64_t cpu_ns = 0;  // of the loop's thread until then
+    bool gil_held = false;
+    std::string python_stack{};
+  };
+
   void Watch();
+  int64_t Ask(Question* question);
+  static void AnswerWithGil();
   Stretch Begin() const;
   bool GoesOn(const Stretch& stretch) const;
   bool IsBlocking(const Stretch& stretch, const NativeSample& sample) const;
@@ -72,6 +86,7 @@ class Audit {
   void AwaitEnd(const Stretch& stretch, const NativeSample& sample);
 
   static inline constinit Audit* current_ = nullptr;
+  static inline constinit std::atomic<Question*> question_{nullptr};
 
   PythonSwitchHook* const hook_;
   const int64_t threshold_ns_;

@@ -74,6 +74,7 @@ void Preemption::Watch() {
     asked.store(switches, std::memory_order_relaxed);
     const PyGILState_STATE state = PyGILState_Ensure();
     interval_ns = SwitchIntervalNs();
+    if (on_gil_ != nullptr) on_gil_();
     PyGILState_Release(state);
   }
 }

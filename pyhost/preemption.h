@@ -44,8 +44,15 @@ class Preemption {
   static void BeforeLock(const void* mutex);
   static void AfterUnlock(const void* mutex);
 
+  // To be called by the watcher whenever it has the GIL: for other watchers, before whom it may get it. nullptr:
+  // nothing. GIL held, on any OS thread.
+  using OnGil = void (*)();
+  static void SetOnGil(OnGil function) { on_gil_ = function; }
+
  private:
   void Watch();
+
+  static inline constinit OnGil on_gil_ = nullptr;  // guarded by the GIL
 
   PythonSwitchHook* const hook_;
   const int64_t slice_ns_;

@@ -59,7 +59,7 @@ PyStructSequence_Desc kRecord = {"greenring.AuditRecord", "What blocked the loop
 
 PyMethodDef kFunctions[] = {
     {"audit_report", &AuditReport, METH_NOARGS,
-     "audit_report() -> list[AuditRecord]: what has blocked the loop so far, the worst first."},
+     "audit_report($module)\n--\n\nWhat has blocked the loop so far, a list of AuditRecord, the worst first."},
     {nullptr, nullptr, 0, nullptr},
 };
 

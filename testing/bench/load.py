@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -60,6 +61,21 @@ def parse_wrk(output, cpu_seconds):
 def _percentile(output, percent):
     match = re.search(rf"^\s*{percent}%\s+([\d.]+)(us|ms|s|m)\s*$", output, re.M)
     return float(match[1]) * _UNIT_US[match[2]] if match else float("nan")
+
+
+class Unanswered:
+    """One request that is sent and whose answer nobody reads. Its connection closes when the context ends."""
+
+    def __init__(self, url, path):
+        parts = urllib.parse.urlsplit(url)
+        self._connection = socket.create_connection((parts.hostname, parts.port))
+        self._connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._connection.close()
 
 
 class IdleConnections:

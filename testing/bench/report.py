@@ -17,6 +17,7 @@ COLUMNS = (
     ("server_busy", "server busy", "{:.0%}"),
     ("client_busy", "wrk busy", "{:.0%}"),
     ("disturbed", "waited", "{:.0%}"),
+    ("answered", "answered", "{:,.0f}"),
     ("errors", "errors", "{:,.0f}"),
     ("parked_bytes", "parked B/req", "{:,.0f}"),
     ("open", "open", "{:,.0f}"),

@@ -232,12 +232,47 @@ class FromPython:
                            ("gevent_spawn", "go"), ("gevent_channel", "channel")):  # fmt: skip
             row[peer] = peers[peer] / ours[name]
         return row
+class Spinners(Requests):
+    """Requests one at a time on one connection, beside `spinners` handlers that compute: how long one takes.
+
+    The median and the 99th percentile count, and how many were answered at all; CPU time and rates mean nothing here.
+    """
+
+    connections: int = 1
+    spinners: int = 4
+    duration_s: int = 4  # within what the handlers compute for
+
+    def accepts(self, server):
+        return not server.name.startswith("raw") and not server.name.endswith("-sync")
+
+    def measure(self, chosen, settings):
+        rows = {}
+        for server in chosen:
+            with servers.running(server, self.app, settings.directory) as running:
+                rows[server.name] = [row := self._beside_spinners(running)]
+            settings.say(f"{self.name} {server.name}: {row['answered']} answered in {self.duration_s} s")
+        return rows
+
+    def _beside_spinners(self, running):
+        self._wrk(running, 1)
+        with contextlib.ExitStack() as stack:
+            for _ in range(self.spinners):
+                stack.enter_context(load.Unanswered(running.url, "/spin"))
+            time.sleep(SETTLE_S)
+            result = self._wrk(running, self.duration_s)
+        return {
+            "p50_us": result.p50_us if result.requests > 0 else None,
+            "p99_us": result.p99_us if result.requests > 0 else None,
+            "answered": result.requests,
+            "errors": result.errors,
+        }
 
 
 ALL = (
     Requests("hello", "Hello world, keep-alive, 64 connections"),
     Requests("hello-close", "Hello world, one connection per request, 64 at a time", headers=("Connection: close",)),
     Idle("idle", "Idle keep-alive connections"),
+    Spinners("spinners", "Hello world, one connection, beside 4 handlers that compute", app="spin:application"),
     Waiting("sleep", "time.sleep(0.1), 1,000 connections", app="sleep:application", connections=1_000),
     Waiting("sleep-10000", "time.sleep(0.1), 10,000 connections", app="sleep:application", connections=10_000),
     Waiting(

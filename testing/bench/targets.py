@@ -52,6 +52,7 @@ ALL = (
     Target("hello: system calls a request", 0.2, "", lambda r: r.default("hello", "syscalls")),
     Target("hello-close: CPU against uWSGI's sync worker", 1.0, "x", _cpu_against("hello-close", "uwsgi-sync")),
     Target("idle: resident bytes a connection", 512, "B", lambda r: r.default("idle", "first_bytes")),
+    Target("spinners: p99 beside four that compute", 25_000, "µs", lambda r: r.default("spinners", "p99_us")),
     Target("sleep: requests a second, of 10,000", 9_800, "", lambda r: r.default("sleep", "rps"), at_least=True),
     Target("sleep: CPU against gunicorn's gevent worker", 1 / 5, "x", _cpu_against("sleep", "gunicorn-gevent")),
     Target("sleep: CPU against uWSGI's threads", 1 / 2, "x", _cpu_against("sleep", "uwsgi-threads")),
