@@ -15,6 +15,7 @@
 #include "green/context.h"
 #include "green/stack_slab.h"
 #include "green/timer_queue.h"
+#include "green/wait_note.h"
 
 namespace greenring::green {
 
@@ -65,6 +66,21 @@ class GreenThread : public ListLink {
   uintptr_t handle() const { return handle_; }
   void set_handle(uintptr_t handle) { handle_ = handle; }
 
+  // What it does while it is parked, noted by whoever parks it (scoped_wait.h). For dumps.
+  const WaitNote& wait_note() const { return wait_note_; }
+  WaitNote* mutable_wait_note() { return &wait_note_; }
+
+  // When the Park that it is in ends by itself; kNeverNs: it does not.
+  int64_t park_deadline_ns() const { return timer_.armed() ? timer_.deadline_ns() : kNeverNs; }
+
+  // Times are in the scheduler's ticks (Scheduler::TicksToNs). Since when it is in its state. (Woken by a green thread,
+  // it counts as queued from the beginning of that one's turn.)
+  uint64_t since_ticks() const { return since_ticks_; }
+  // How long it has had the OS thread, up to its last switch; CPU time but for what the system ran in between.
+  uint64_t run_ticks() const { return run_ticks_; }
+  // How often it was switched in.
+  uint64_t switches() const { return switches_; }
+
   // The SwitchHook's own pointer.
   void* host_data() const { return host_data_; }
   void set_host_data(void* data) { host_data_ = data; }
@@ -109,6 +125,11 @@ class GreenThread : public ListLink {
   void* host_record_ = nullptr;
   KeyValues* key_values_ = nullptr;  // pthread keys, see thread_keys.h
   ParkTimer timer_;
+  WaitNote wait_note_;
+  uint64_t since_ticks_ = 0;
+  uint64_t run_ticks_ = 0;
+  uint64_t switches_ = 0;
+  GreenThread* next_ever_ = nullptr;  // of all control blocks that the scheduler has
   GreenThread* next_free_ = nullptr;
   GreenThread* remote_next_ = nullptr;      // in the scheduler's door
   std::atomic<bool> remote_queued_{false};  // it is in there

@@ -11,6 +11,12 @@
 #include "base/check.h"
 #include "green/thread_keys.h"
 
+// Where a debugger finds everything (tools/gdb/greenring.py): the scheduler that ran last.
+extern "C" {
+extern greenring::green::Scheduler* greenring_scheduler;
+constinit greenring::green::Scheduler* greenring_scheduler = nullptr;
+}
+
 namespace greenring::green {
 namespace {
 
@@ -44,6 +50,7 @@ Scheduler::Scheduler(const SchedulerOptions& options) : options_(options), slab_
 
 Scheduler::~Scheduler() {
   GREENRING_CHECK(stats_.live == 0);
+  if (greenring_scheduler == this) greenring_scheduler = nullptr;
   while (free_ != nullptr) {
     GreenThread* thread = free_;
     free_ = thread->next_free_;
@@ -69,6 +76,8 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
     thread = new (block) GreenThread(this, *stack);
     thread->context_.Make(options_.engine, stack->base, static_cast<size_t>(block - stack->base),
                           &Scheduler::ThreadMain, thread);
+    thread->next_ever_ = ever_;
+    ever_ = thread;
   }
   ++stats_.spawned;
   thread->id_ = ++last_id_;
@@ -79,6 +88,9 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
   thread->permit_ = false;
   thread->cancel_pending_ = false;
   thread->saved_ = {};
+  thread->wait_note_ = {};
+  thread->run_ticks_ = 0;
+  thread->switches_ = 0;
   thread->is_os_thread_ = options.is_os_thread;
   if (options.is_os_thread) {
     GREENRING_CHECK(os_thread() == nullptr);
@@ -113,6 +125,7 @@ void Scheduler::Finish(GreenThread* thread) {
 
 void Scheduler::Enqueue(GreenThread* thread) {
   thread->MoveTo(GreenThread::State::kRunnable);
+  thread->since_ticks_ = current_ != nullptr ? switched_at_ticks_ : NowTicks();
   run_queue_.PushBack(thread);
 }
 
@@ -139,6 +152,16 @@ void Scheduler::Switch(GreenThread* from, GreenThread* to) {
   Save(saved);
   current_ = to;
   ++stats_.switches;
+  const uint64_t now_ticks = NowTicks();
+  if (from != nullptr) {
+    from->run_ticks_ += now_ticks - switched_at_ticks_;
+    from->since_ticks_ = now_ticks;
+  }
+  if (to != nullptr) {
+    to->since_ticks_ = now_ticks;
+    ++to->switches_;
+  }
+  switched_at_ticks_ = now_ticks;
   SwitchContext(options_.engine, from_context, to_context);
   Restore(*saved);
   if (from == nullptr || hook_ == nullptr) return;
@@ -170,6 +193,7 @@ void Scheduler::Run(Poller* poller) {
   current_scheduler_ = this;
   runs_on_.store(thrd_current(), std::memory_order_relaxed);  // pthread_self may be a green thread's
   poller_.store(poller, std::memory_order_seq_cst);
+  greenring_scheduler = this;
   stop_ = false;
   while (!stop_) {
     DrainRemote();

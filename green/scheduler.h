@@ -32,6 +32,7 @@
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/intrusive_list.h"
+#include "base/ticks.h"
 #include "green/context.h"
 #include "green/green_thread.h"
 #include "green/stack_slab.h"
@@ -77,6 +78,8 @@ class WorkSource {
  protected:
   ~WorkSource() = default;
 };
+
+class LockWatch;
 
 struct SchedulerOptions {
   Engine engine = Engine::kUcontext;
@@ -186,11 +189,30 @@ class Scheduler {
   // At most one, before Run.
   void SetWorkSource(WorkSource* source) { work_source_ = source; }
 
+  // Who is told of waits for locks (lock_cycles.h); nullptr: nobody.
+  LockWatch* lock_watch() const { return lock_watch_; }
+  void SetLockWatch(LockWatch* watch) { lock_watch_ = watch; }
+
   // The green thread that passes for the OS thread; nullptr if there is none. Thread-safe and async-signal-safe.
   GreenThread* os_thread() const { return os_thread_.load(std::memory_order_acquire); }
 
   // The OS thread that called Run last; 0: none yet. Thread-safe.
   pthread_t runs_on() const { return runs_on_.load(std::memory_order_relaxed); }
+
+  // Calls `function(thread)` for every green thread that has not ended, in no particular order. It must not park.
+  template <typename F>
+  void ForEach(F function) const {
+    for (GreenThread* thread = ever_; thread != nullptr; thread = thread->next_ever_) {
+      if (thread->state() != GreenThread::State::kFree) function(thread);
+    }
+  }
+
+  // What accounts are kept in: the processor's counter, or the nanoseconds of a clock that is not the system's.
+  uint64_t NowTicks() const { return counts_ticks_ ? Ticks::Now() : static_cast<uint64_t>(options_.clock->NowNs()); }
+  int64_t TicksToNs(uint64_t ticks) const { return counts_ticks_ ? Ticks::ToNs(ticks) : static_cast<int64_t>(ticks); }
+
+  // When the green thread that runs now was switched in, or the loop.
+  uint64_t switched_at_ticks() const { return switched_at_ticks_; }
 
   Engine engine() const { return options_.engine; }
   Clock* clock() const { return options_.clock; }
@@ -227,6 +249,7 @@ class Scheduler {
   static inline constinit thread_local Scheduler* current_scheduler_ = nullptr;
 
   const SchedulerOptions options_;
+  const bool counts_ticks_ = options_.clock == Clock::Monotonic();
   StackSlab slab_;
   TimerQueue timers_;
   IntrusiveList<GreenThread> run_queue_;
@@ -234,9 +257,12 @@ class Scheduler {
   int turns_passed_over_ = 0;                   // in which nobody of those has run
   int quiet_turns_ = 0;                         // of these the last ones, which had nothing to run
   GreenThread* current_ = nullptr;
+  uint64_t switched_at_ticks_ = 0;
+  GreenThread* ever_ = nullptr;  // every control block, linked by GreenThread::next_ever_
   GreenThread* free_ = nullptr;  // ended green threads, with stack and context, for reuse
   SwitchHook* hook_ = nullptr;
   WorkSource* work_source_ = nullptr;
+  LockWatch* lock_watch_ = nullptr;
   Context loop_context_;
   SavedThreadState loop_saved_;
   int switches_left_ = 0;
