@@ -158,10 +158,10 @@ TEST_F(LockCyclesTest, WhileNobodyWaitsThereIsNoTimer) {
   SpawnHolder(0, 1, 0);
   scheduler_.Spawn([this] {
     scheduler_.Park(clock_.NowNs() + 5'000 * kMs);
+    EXPECT_EQ(scheduler_.WaitDeadlineNs(), kNeverNs);
     scheduler_.Stop();
   });
   scheduler_.Run(&poller_);
-  EXPECT_EQ(scheduler_.WaitDeadlineNs(), kNeverNs);
 }
 
 // A wait that is for ever, and is no cycle, is looked at once, not again and again.

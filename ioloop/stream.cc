@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/errno_status.h"
+#include "green/scoped_wait.h"
 #include "ioloop/io.h"
 
 namespace greenring::ioloop {
@@ -315,6 +316,7 @@ absl::Status Stream::Wait(Waiter* waiter) {
   green::Scheduler* const scheduler = loop_->scheduler();
   waiter->thread = scheduler->current();
   waiter_ = waiter;
+  const green::ScopedWait noted(waiter->thread, {.call = "response to client", .fd = fd()});
   absl::Status status;
   while (status.ok()) {
     if (aborting()) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "green/scoped_wait.h"
 #include "pyhost/py_ref.h"
 #include "pyhost/python.h"
 
@@ -32,11 +33,16 @@ void MainThread::Stop() {
 
 void MainThread::Serve() {
   while (!stopping_) {
-    scheduler_->ParkUncancellable();
+    AwaitSignal();
     CallSignalHandlers();
   }
   JoinPythonThreads();
   on_ended_();
+}
+
+void MainThread::AwaitSignal() {
+  const green::ScopedWait noted(scheduler_->current(), {.call = "signals", .kind = green::WaitNote::Kind::kIdle});
+  scheduler_->ParkUncancellable();
 }
 
 void MainThread::CallSignalHandlers() {

@@ -34,6 +34,7 @@ class MainThread {
 
  private:
   void Serve();
+  void AwaitSignal();
   void CallSignalHandlers();
   void JoinPythonThreads();
 

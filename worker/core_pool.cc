@@ -1,6 +1,7 @@
 #include "worker/core_pool.h"
 
 #include "base/check.h"
+#include "green/scoped_wait.h"
 #include "green/stack_slab.h"
 #include "worker/http_exchange.h"
 
@@ -46,6 +47,7 @@ HttpExchange* CorePool::Next() {
     ++idle_count_;
     // A request that went deep should not hold its pages for the next one, which probably does not.
     scheduler_->slab()->Trim(self.thread->stack());
+    const green::ScopedWait noted(self.thread, {.call = "idle", .kind = green::WaitNote::Kind::kIdle});
     while (self.idle) scheduler_->ParkUncancellable();
   }
   --queue_depth_;

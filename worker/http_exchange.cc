@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "green/scoped_wait.h"
 #include "ioloop/stream.h"
 #include "protocol/simple_response.h"
 #include "worker/connection.h"
@@ -178,6 +179,7 @@ absl::Status HttpExchange::WaitForInput() {
   green::Scheduler* scheduler = connection_->service()->scheduler();
   const ClientWait wait(connection_);
   reader_ = scheduler->current();
+  const green::ScopedWait noted(reader_, {.call = "request body", .fd = connection_->stream()->fd()});
   const green::ParkResult result = scheduler->Park();
   reader_ = nullptr;
   if (result == green::ParkResult::kCancelled) return absl::CancelledError("the request was cancelled");

@@ -50,7 +50,7 @@ class Channel {
   WaitResult SendUntil(T&& value, int64_t deadline_ns) {
     if (CanSend()) return SendNow(&value);
     SendWaiter waiter(&value);
-    return ParkInLine(&senders_, &waiter, deadline_ns);
+    return ParkInLine(&senders_, &waiter, deadline_ns, "channel send");
   }
 
   // Sends if that needs no waiting. `value` is moved from if and only if true. Also from the loop's context. Never
@@ -69,7 +69,7 @@ class Channel {
     value->reset();
     if (CanReceive()) return ReceiveNow(value);
     ReceiveWaiter waiter(value);
-    return ParkInLine(&receivers_, &waiter, deadline_ns);
+    return ParkInLine(&receivers_, &waiter, deadline_ns, "channel receive");
   }
 
   // Receives if that needs no waiting. Also from the loop's context. Never parks.

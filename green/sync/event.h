@@ -39,7 +39,7 @@ class Event {
   WaitResult WaitUntil(int64_t deadline_ns) {
     if (set_) return WaitResult::kDone;
     Waiter waiter;
-    return ParkInLine(&waiters_, &waiter, deadline_ns);
+    return ParkInLine(&waiters_, &waiter, deadline_ns, "event");
   }
 
  private:

@@ -9,7 +9,7 @@ void Mutex::CheckNotHeld() const {
 void Mutex::LockSlow() {
   CheckNotHeld();
   LockWaiter waiter;
-  Wait wait;
+  Wait wait("mutex", this);
   wait.Join(&waiter);
   waiters_.PushBack(&waiter);
   wait.ParkUncancellable();
@@ -20,7 +20,7 @@ bool Mutex::LockUntil(int64_t deadline_ns, WaitResult* result) {
   if (!TryLock()) {
     CheckNotHeld();
     LockWaiter waiter;
-    ended = ParkInLine(&waiters_, &waiter, deadline_ns);
+    ended = ParkInLine(&waiters_, &waiter, deadline_ns, "mutex");
   }
   if (result != nullptr) *result = ended;
   return ended == WaitResult::kDone;

@@ -43,7 +43,7 @@ void Selection::Run() {
     return;
   }
   if (has_otherwise_) return;
-  Wait wait;
+  Wait wait("select", this);
   for (SelectCase* each = first_; each != nullptr; each = each->next_) {
     wait.Join(each->waiter_);
     each->StandInLine();

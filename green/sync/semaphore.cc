@@ -16,7 +16,7 @@ bool Semaphore::TryAcquire(int64_t count) {
 WaitResult Semaphore::AcquireUntil(int64_t deadline_ns, int64_t count) {
   if (TryAcquire(count)) return WaitResult::kDone;
   PermitWaiter waiter(count);
-  const WaitResult result = ParkInLine(&waiters_, &waiter, deadline_ns);
+  const WaitResult result = ParkInLine(&waiters_, &waiter, deadline_ns, "semaphore");
   // It may have been the one at the front, waiting for many: those behind may need fewer.
   if (result != WaitResult::kDone) Serve();
   return result;

@@ -47,7 +47,7 @@ class WaitGroup {
   WaitResult WaitUntil(int64_t deadline_ns) {
     if (count_ == 0) return WaitResult::kDone;
     Waiter waiter;
-    return ParkInLine(&waiters_, &waiter, deadline_ns);
+    return ParkInLine(&waiters_, &waiter, deadline_ns, "wait group");
   }
 
  private:

@@ -1,7 +1,8 @@
 // How green threads stand in line for something: shared by the tools in this folder, not meant for others.
 //
 //   Waiter waiter;                                       // on the stack of the green thread that waits
-//   return ParkInLine(&line_, &waiter, deadline_ns);     // until an Answer, the deadline or a cancellation
+//   return ParkInLine(&line_, &waiter, deadline_ns, "semaphore");     // until an Answer, the deadline or a
+//   cancellation
 //
 //   line_.front()->Answer(WaitResult::kDone);            // whoever has something for it
 //
@@ -23,6 +24,7 @@
 #include "base/clock.h"
 #include "base/intrusive_list.h"
 #include "green/scheduler.h"
+#include "green/scoped_wait.h"
 
 namespace greenring::green {
 
@@ -60,7 +62,9 @@ class Waiter : public ListLink {
 // One wait of the current green thread.
 class Wait {
  public:
-  Wait() : thread_(CurrentGreenThread()) {}
+  // `call`: what it is called in dumps; `tool`: whose line it is.
+  Wait(const char* call, const void* tool)
+      : thread_(CurrentGreenThread()), noted_(thread_, {.call = call, .object = tool}) {}
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
 
@@ -101,6 +105,7 @@ class Wait {
   }
 
   GreenThread* const thread_;
+  const ScopedWait noted_;
   Waiter* first_ = nullptr;
   const Waiter* answered_ = nullptr;
   WaitResult result_ = WaitResult::kDone;
@@ -117,10 +122,10 @@ inline void Waiter::Answer(WaitResult result) {
   if (thread->state() == GreenThread::State::kParked) thread->scheduler()->Unpark(thread);
 }
 
-// Waits at the end of `line`. Parks.
+// Waits at the end of `line`; `call` is what that is called in dumps. Parks.
 template <typename W>
-WaitResult ParkInLine(IntrusiveList<W>* line, W* waiter, int64_t deadline_ns) {
-  Wait wait;
+WaitResult ParkInLine(IntrusiveList<W>* line, W* waiter, int64_t deadline_ns, const char* call) {
+  Wait wait(call, line);
   wait.Join(waiter);
   line->PushBack(waiter);
   return wait.Park(deadline_ns);

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "green/parking_lot.h"
+#include "green/scoped_wait.h"
 #include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/parking.h"
 
@@ -33,7 +34,9 @@ Barrier* ToOurs(pthread_barrier_t* barrier) { return reinterpret_cast<Barrier*>(
 template <typename Condition>
 void WaitUntil(const std::atomic<uint32_t>* word, Condition condition) {
   if (condition()) return;
-  green::ParkingLot::Waiter waiter(word, ParkingThread());
+  green::GreenThread* const thread = ParkingThread();
+  const green::ScopedWait noted(thread, {.call = "pthread_barrier_wait", .object = word});
+  green::ParkingLot::Waiter waiter(word, thread);
   while (!condition()) waiter.WaitUncancellable();
 }
 

@@ -55,6 +55,7 @@ BlockingCall::BlockingCall(int fd, int64_t deadline_ns, Restart restart)
     : loop_(ParkingLoop()),
       thread_(green::GreenThread::Current()),
       fd_(fd),
+      noted_(thread_, {.fd = fd}),
       deadline_ns_(deadline_ns),
       interruptions_(restart == Restart::kNever ? &handlers_run : &interrupting_handlers_run),
       interruptions_seen_(interruptions_->load(std::memory_order_acquire)) {

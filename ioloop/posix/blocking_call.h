@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "green/parking_lot.h"
 #include "green/scheduler.h"
+#include "green/scoped_wait.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/io.h"
 
@@ -89,6 +90,7 @@ class BlockingCall final : private ioloop::WaitGuard {
   ioloop::EventLoop* const loop_;
   green::GreenThread* const thread_;
   const int fd_;
+  const green::ScopedWait noted_;
   int64_t deadline_ns_;
   int64_t back_off_ns_ = 0;
   bool survives_cancel_ = false;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "green/parking_lot.h"
+#include "green/scoped_wait.h"
 #include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/parking.h"
 
@@ -63,6 +64,7 @@ int Wait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, con
   Unlocked unlocked(mutex);
   bool timed_out = false;
   {
+    const green::ScopedWait noted(thread, {.call = "pthread_cond_wait", .object = condition});
     green::ParkingLot::Waiter waiter(condition, thread);
     if (const int error = unlocked.Unlock(); error != 0) return error;
     // An OS thread can be cancelled here, as in the C library's. A wake that nobody meant for it is allowed: so ends

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/sanitizers.h"
 #include "green/parking_lot.h"
+#include "green/scoped_wait.h"
 #include "ioloop/posix/blocking_call.h"
 #include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/parking.h"
@@ -97,15 +98,14 @@ GREENRING_UNINSTRUMENTED void* FindReal(const char* name, void* sanitizers) {
 #define EXPORT(result, name, parameters)                                                               \
   extern "C" __attribute__((visibility("default"))) result greenring_##name parameters __asm__(#name); \
   GREENRING_UNINSTRUMENTED result greenring_##name parameters
-#define PARKS(result, name, parameters, arguments)                \
-  EXPORT(result, name, parameters) {                              \
-    if (ParkingLoop() != nullptr) return parking::name arguments; \
-    return real::name.load(std::memory_order_relaxed) arguments;  \
-  }
-#define TWIN(result, name, parameters, arguments, of)           \
-  EXPORT(result, name, parameters) {                            \
-    if (ParkingLoop() != nullptr) return parking::of arguments; \
-    return real::of.load(std::memory_order_relaxed) arguments;  \
+#define PARKS(result, name, parameters, arguments) TWIN(result, name, parameters, arguments, name)
+#define TWIN(result, name, parameters, arguments, of)                           \
+  EXPORT(result, name, parameters) {                                            \
+    if (ioloop::EventLoop* const loop = ParkingLoop()) {                        \
+      const green::ScopedCallName call_name(loop->scheduler()->current(), #of); \
+      return parking::of arguments;                                             \
+    }                                                                           \
+    return real::of.load(std::memory_order_relaxed) arguments;                  \
   }
 #define ALWAYS(result, name, parameters, arguments) \
   EXPORT(result, name, parameters) { return parking::name arguments; }

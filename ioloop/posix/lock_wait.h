@@ -17,8 +17,11 @@
 #include <cstdint>
 
 #include "base/clock.h"
+#include "green/lock_cycles.h"
+#include "green/lock_holders.h"
 #include "green/parking_lot.h"
 #include "green/scheduler.h"
+#include "green/scoped_wait.h"
 #include "ioloop/posix/blocking_call.h"
 #include "ioloop/posix/interposer.h"
 
@@ -62,7 +65,10 @@ int AwaitLock(const void* lock, bool is_shared, clockid_t clock, const timespec*
   if (instant != nullptr && !IsInstant(*instant)) return EINVAL;
   const int64_t deadline_ns = DeadlineAt(clock, instant);
   Pauses pauses;
-  green::ParkingLot::Waiter waiter(lock);
+  green::GreenThread* const thread = green::GreenThread::Current();
+  green::LockWatch::OnWait(thread->scheduler());
+  const green::ScopedWait noted(thread, {.object = lock, .kind = green::WaitNote::Kind::kLock});
+  green::ParkingLot::Waiter waiter(lock, thread);
   int result = attempt();
   while (result == EBUSY) {
     const int64_t until_ns = is_shared ? pauses.NextEndNs(deadline_ns) : deadline_ns;
@@ -93,6 +99,10 @@ template <typename Attempt>
 int AwaitLock(const void* lock, bool is_shared, clockid_t clock, const timespec* instant, Attempt attempt) {
   return AwaitLock(lock, is_shared, clock, instant, attempt, [] {});
 }
+
+// The calling thread has got `lock`, or is about to give it up: for those who look for deadlocks.
+void NoteAcquired(const void* lock);
+inline void NoteReleased(const void* lock) { green::LockHolders::Released(lock); }
 
 // The OS thread's id, as gettid(2) gives it, without the system call.
 int OsThreadId();

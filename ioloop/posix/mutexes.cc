@@ -15,6 +15,7 @@
 
 #include "green/parking_lot.h"
 #include "green/scheduler.h"
+#include "green/scoped_wait.h"
 #include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/parking.h"
 
@@ -31,6 +32,12 @@ int OsThreadId() {
 }
 
 void ForgetOsThreadIdAfterFork() { os_thread_id = 0; }
+
+void NoteAcquired(const void* lock) {
+  const green::GreenThread* const thread = green::GreenThread::Current();
+  green::LockHolders::Acquired(lock, thread != nullptr ? green::LockHolders::OfGreenThread(*thread)
+                                                       : green::LockHolders::OfOsThread(OsThreadId()));
+}
 
 namespace parking {
 namespace {
@@ -94,13 +101,22 @@ int BlockFor(pthread_mutex_t* mutex, int kind, const green::GreenThread* thread,
 }
 
 template <typename Block>
-int Lock(pthread_mutex_t* mutex, clockid_t clock, const timespec* deadline, Block block) {
-  const green::GreenThread* thread = green::GreenThread::Current();
-  if (thread == nullptr || IsLeftAlone(mutex)) return block();
+int LockAsCaller(pthread_mutex_t* mutex, const char* call, clockid_t clock, const timespec* deadline, Block block) {
+  green::GreenThread* const thread = green::GreenThread::Current();
+  if (thread == nullptr) return block();
   const int kind = KindOf(mutex);
   if ((kind & kLeftToTheCLibrary) != 0) return block();
   if (ParkingLoop() == nullptr) return BlockFor(mutex, kind, thread, block);
+  const green::ScopedCallName name(thread, call);
   return AwaitLock(mutex, (kind & kShared) != 0, clock, deadline, [&] { return Try(mutex, kind, thread); });
+}
+
+template <typename Block>
+int Lock(pthread_mutex_t* mutex, const char* call, clockid_t clock, const timespec* deadline, Block block) {
+  if (IsLeftAlone(mutex)) return block();
+  const int result = LockAsCaller(mutex, call, clock, deadline, block);
+  if (result == 0) NoteAcquired(mutex);
+  return result;
 }
 
 }  // namespace
@@ -110,22 +126,25 @@ int pthread_mutex_lock(pthread_mutex_t* mutex) {
     BeforeLockOfLeftAlone(mutex);
     return real::pthread_mutex_lock(mutex);
   }
-  return Lock(mutex, CLOCK_REALTIME, nullptr, [&] { return real::pthread_mutex_lock(mutex); });
+  return Lock(mutex, "pthread_mutex_lock", CLOCK_REALTIME, nullptr, [&] { return real::pthread_mutex_lock(mutex); });
 }
 
 int pthread_mutex_timedlock(pthread_mutex_t* mutex, const timespec* deadline) {
-  return Lock(mutex, CLOCK_REALTIME, deadline, [&] { return real::pthread_mutex_timedlock(mutex, deadline); });
+  return Lock(mutex, "pthread_mutex_timedlock", CLOCK_REALTIME, deadline,
+              [&] { return real::pthread_mutex_timedlock(mutex, deadline); });
 }
 
 int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const timespec* deadline) {
   if (!IsLockClock(clock)) return EINVAL;
-  return Lock(mutex, clock, deadline, [&] { return real::pthread_mutex_clocklock(mutex, clock, deadline); });
+  return Lock(mutex, "pthread_mutex_clocklock", clock, deadline,
+              [&] { return real::pthread_mutex_clocklock(mutex, clock, deadline); });
 }
 
 int pthread_mutex_trylock(pthread_mutex_t* mutex) {
+  if (IsLeftAlone(mutex)) return real::pthread_mutex_trylock(mutex);
   const green::GreenThread* thread = green::GreenThread::Current();
-  if (thread == nullptr || IsLeftAlone(mutex)) return real::pthread_mutex_trylock(mutex);
-  const int result = Try(mutex, KindOf(mutex), thread);
+  const int result = thread != nullptr ? Try(mutex, KindOf(mutex), thread) : real::pthread_mutex_trylock(mutex);
+  if (result == 0) NoteAcquired(mutex);
   return result == EDEADLK ? EBUSY : result;
 }
 
@@ -147,6 +166,7 @@ int pthread_mutex_unlock(pthread_mutex_t* mutex) {
       SetOwner(mutex, OsThreadId());
     }
   }
+  NoteReleased(mutex);
   const int result = real::pthread_mutex_unlock(mutex);
   // By its address only: whoever has it now may have destroyed it.
   if (result == 0) green::ParkingLot::WakeOne(mutex);

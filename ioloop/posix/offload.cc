@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "green/parking_lot.h"
+#include "green/scoped_wait.h"
 #include "ioloop/posix/interposer.h"
 #include "ioloop/posix/os_lock.h"
 
@@ -167,6 +168,7 @@ void OffloadCall(void (*function)(void* argument), void* argument) {
   GREENRING_CHECK(registered == 0);
   Job job{.function = function, .argument = argument};
   if (!Post(&job)) return function(argument);
+  const green::ScopedWait noted(green::GreenThread::Current(), {});
   green::ParkingLot::Waiter waiter(&job);
   int64_t deadline_ns = Clock::Monotonic()->NowNs() + kPatienceNs;
   while (!job.done.load(std::memory_order_acquire)) {

@@ -15,6 +15,7 @@
 #include "base/sanitizers.h"
 #include "green/parking_lot.h"
 #include "green/scheduler.h"
+#include "green/scoped_wait.h"
 #include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/parking.h"
 
@@ -70,7 +71,9 @@ class SavedCallOnce {
 
 void AwaitChange(std::atomic<int>* state, int from) {
   SavedCallOnce saved;
-  green::ParkingLot::Waiter waiter(state, ParkingThread());
+  green::GreenThread* const thread = ParkingThread();
+  const green::ScopedWait noted(thread, {.call = "pthread_once", .object = state});
+  green::ParkingLot::Waiter waiter(state, thread);
   while (state->load() == from) waiter.WaitUncancellable();
 }
 
@@ -140,7 +143,9 @@ int __cxa_guard_acquire(uint64_t* guard) {
       std::fputs("greenring: the initialisation of a function's static variable has come back to itself\n", stderr);
       std::abort();
     }
-    green::ParkingLot::Waiter waiter(guard, ParkingThread());
+    green::GreenThread* const thread = ParkingThread();
+    const green::ScopedWait noted(thread, {.call = "__cxa_guard_acquire", .object = guard});
+    green::ParkingLot::Waiter waiter(guard, thread);
     while (word->load() == seen) waiter.WaitUncancellable();
     seen = word->load();
   }

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "green/parking_lot.h"
 #include "green/scheduler.h"
+#include "green/scoped_wait.h"
 #include "ioloop/io.h"
 #include "ioloop/posix/blocking_call.h"
 #include "ioloop/ring.h"
@@ -89,6 +90,7 @@ class PollPlaces {
 template <typename Ask>
 int AskUntil(const pollfd* asked, size_t count, int64_t deadline_ns, Ask ask, bool survives_cancel = false) {
   BlockingCall call(/*fd=*/-1, deadline_ns, Restart::kNever);
+  const green::ScopedWait noted(green::GreenThread::Current(), {.fd = count == 1 ? asked->fd : -1});
   if (survives_cancel) call.SurviveCancel();
   PollPlaces places(count);
   if (places.get() == nullptr) return static_cast<int>(ReturnOrFail(-ENOMEM));

@@ -15,7 +15,10 @@ int LockForReading(pthread_rwlock_t* lock, clockid_t clock, const timespec* dead
 }
 
 int LockForWriting(pthread_rwlock_t* lock, clockid_t clock, const timespec* deadline) {
-  return AwaitLock(lock, lock->__data.__shared != 0, clock, deadline, [&] { return pthread_rwlock_trywrlock(lock); });
+  const int result =
+      AwaitLock(lock, lock->__data.__shared != 0, clock, deadline, [&] { return pthread_rwlock_trywrlock(lock); });
+  if (result == 0) NoteAcquired(lock);
+  return result;
 }
 
 // An OS thread that waited for writing and gave up no longer keeps readers out, where writers go first.
@@ -50,6 +53,7 @@ int pthread_rwlock_clockwrlock(pthread_rwlock_t* lock, clockid_t clock, const ti
 }
 
 int pthread_rwlock_unlock(pthread_rwlock_t* lock) {
+  NoteReleased(lock);
   const int result = real::pthread_rwlock_unlock(lock);
   // By its address only. Everybody: it may be readers, all of whom get in.
   if (result == 0) green::ParkingLot::WakeAll(lock);

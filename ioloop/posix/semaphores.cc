@@ -30,16 +30,17 @@ int Wait(sem_t* semaphore, clockid_t clock, const timespec* deadline) {
   const int error_before = errno;
   // Before the first try: from here on the caller, who has come back after EINTR, goes on as if there had been none.
   const bool interruptible = !IsUnheeded();
-  if (sem_trywait(semaphore) == 0) return 0;
+  if (parking::sem_trywait(semaphore) == 0) return 0;
   // Signal handlers of Python run when lock.acquire() has seen EINTR.
   BlockingCall call;
   const int result = AwaitLock(
       semaphore, IsShared(semaphore), clock, deadline,
       [&] {
-        if (sem_trywait(semaphore) == 0) return 0;
+        if (real::sem_trywait(semaphore) == 0) return 0;
         return call.Ended() != 0 ? EINTR : EBUSY;
       },
       [&] { parking::sem_post(semaphore); }, interruptible);
+  if (result == 0) NoteAcquired(semaphore);
   errno = result == 0 ? error_before : result;
   return result == 0 ? 0 : -1;
 }
@@ -58,7 +59,14 @@ int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* deadline) {
   return Wait(semaphore, clock, deadline);
 }
 
+int sem_trywait(sem_t* semaphore) {
+  const int result = real::sem_trywait(semaphore);
+  if (result == 0) NoteAcquired(semaphore);
+  return result;
+}
+
 int sem_post(sem_t* semaphore) {
+  NoteReleased(semaphore);
   // While OS threads wait too, in the C library, it is first come, first served.
   if (!HasOsWaiters(semaphore) && green::ParkingLot::HandOver(semaphore)) return 0;
   const int result = real::sem_post(semaphore);

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "green/parking_lot.h"
+#include "green/scoped_wait.h"
 #include "green/thread_keys.h"
 
 namespace greenring::posix {
@@ -129,6 +130,7 @@ int StartedThread::Claim(uint32_t bit, uint32_t* before) {
 }
 
 int StartedThread::AwaitEnd(int64_t deadline_ns) {
+  const green::ScopedWait noted(green::GreenThread::Current(), {.call = "pthread_join", .object = this});
   green::ParkingLot::Waiter waiter(this);
   for (bool in_time = true;;) {
     if ((state_.load(std::memory_order_acquire) & kEnded) != 0) break;
