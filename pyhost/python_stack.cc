@@ -17,6 +17,20 @@ std::string DescribeFrame(PyFrameObject* frame, int indent) {
                       PyFrame_GetLineNumber(frame), ", in ", ToUtf8(code->co_name), "\n");
 }
 
+// A frame object that is made for us may start a collection, and that the application's finalizers.
+class ScopedCollectorPause {
+ public:
+  ScopedCollectorPause() : was_enabled_(PyGC_Disable() != 0) {}
+  ~ScopedCollectorPause() {
+    if (was_enabled_) PyGC_Enable();
+  }
+  ScopedCollectorPause(const ScopedCollectorPause&) = delete;
+  ScopedCollectorPause& operator=(const ScopedCollectorPause&) = delete;
+
+ private:
+  const bool was_enabled_;
+};
+
 }  // namespace
 
 PyThreadState* FindThreadState(const green::GreenThread& thread) { return FindThreadState(thread.handle()); }
@@ -28,6 +42,7 @@ PyThreadState* FindThreadState(uintptr_t handle) {
 }
 
 std::string FormatPythonStack(PyThreadState* state, int indent, int frames_max) {
+  const ScopedCollectorPause pause;
   std::vector<std::string> lines;
   PyRef frame(reinterpret_cast<PyObject*>(PyThreadState_GetFrame(state)));
   while (frame && lines.size() < static_cast<size_t>(frames_max)) {

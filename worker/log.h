@@ -26,6 +26,9 @@ class LogFile {
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
 
+  // For those who write by themselves: fault handlers.
+  int fd() const { return fd_; }
+
   // Writes all of `text`; what cannot be written is lost.
   void Write(std::string_view text);
 

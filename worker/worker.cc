@@ -35,9 +35,11 @@
 #include "worker/access_log.h"
 #include "worker/connection.h"
 #include "worker/core_pool.h"
+#include "worker/dump_signal.h"
 #include "worker/http_service.h"
 #include "worker/log.h"
 #include "worker/shutdown_signal.h"
+#include "worker/thread_dumper.h"
 
 namespace greenring::worker {
 namespace {
@@ -91,7 +93,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
         loop_(ring, &scheduler_),
         cores_(&scheduler_, options.cores, this),
         service_(&loop_, &cores_, options.http, error_log, access_log, this),
-        pool_(&scheduler_, this) {
+        pool_(&scheduler_, this),
+        dumper_(&scheduler_, error_log) {
     scheduler_.SetSwitchHook(&switch_hook_);
   }
 
@@ -100,15 +103,18 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   // GIL held, and given up meanwhile. Returns when everything has been served, or when the drain has taken too long;
   // false: green threads are left, whose frames refer to everything here.
   bool Serve(std::vector<std::unique_ptr<ioloop::Listener>> listeners,
-             const std::vector<const pyhost::EnvironTemplate*>& environs, ShutdownSignal* shutdown_signal) {
+             const std::vector<const pyhost::EnvironTemplate*>& environs, ShutdownSignal* shutdown_signal,
+             DumpSignal* dump_signal) {
     for (size_t i = 0; i < listeners.size(); ++i) service_.AddListener(std::move(listeners[i]), environs[i]);
     shutdown_signal->Watch(
         [this](int signal_number) { Drain(absl::StrCat("signal ", signal_number, ": draining"), 0); });
     pool_.Open();
+    dump_signal->Watch(&dumper_, &scheduler_);
     pyhost::ScopedGilRelease release;
     pyhost::MainThread main_thread(&scheduler_, release.state());
     main_thread_ = &main_thread;
-    main_thread.Start([this] { scheduler_.Stop(); });
+    main_thread.Start([this] { dumper_.Stop(); });
+    dumper_.Start([this] { scheduler_.Stop(); });
     {
       std::optional<pyhost::Preemption> preemption;
       if (options_.time_slice_ns > 0) preemption.emplace(&switch_hook_, options_.time_slice_ns);
@@ -118,6 +124,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
       scheduler_.Run(&loop_);
       if (audit.has_value()) error_log_->Message(audit->Report());
     }
+    dump_signal->Unwatch();
     if (cores_.live_count() > 0 || pool_.live_count() > 0) {
       error_log_->Message(
           absl::StrCat(DescribeLive(cores_.live_count()), " did not end after the drain; exiting without them"));
@@ -199,6 +206,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   CorePool cores_;
   HttpService service_;
   pyhost::GreenPool pool_;
+  ThreadDumper dumper_;
   pyhost::MainThread* main_thread_ = nullptr;  // while serving
   Patience patience_{this};
   int exit_code_ = 0;
@@ -258,6 +266,7 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options) {
   absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> listeners = OpenListeners(options);
   if (!listeners.ok()) return listeners.status();
   ShutdownSignal shutdown_signal(ring->get());
+  DumpSignal dump_signal(error_file->get());
 
   pyhost::RegisterModule();
   absl::StatusOr<std::unique_ptr<pyhost::Interpreter>> interpreter =
@@ -289,7 +298,7 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options) {
                    (*ring)->Describe()));
   for (const std::string& address : addresses) Say(absl::StrCat("listening on ", address));
   Say("ready");
-  if (!worker.Serve(*std::move(listeners), environs, &shutdown_signal)) {
+  if (!worker.Serve(*std::move(listeners), environs, &shutdown_signal, &dump_signal)) {
     (*interpreter)->EndWithThreads();
     std::fflush(nullptr);
     _exit(worker.exit_code());

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, final, overload
 
+from _typeshed import SupportsWrite
+
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -276,3 +278,72 @@ class AuditRecord(tuple[Any, ...]):
 def audit_report() -> list[AuditRecord]:
     """What has blocked the loop so far, the worst first; empty for an application that is green-safe. RuntimeError where
     the server was started without --audit."""
+
+@final
+class ThreadInfo(tuple[Any, ...]):
+    """A green thread as it was when threads() was called: a named tuple."""
+
+    @property
+    def id(self) -> int:
+        """Unlike any other green thread's."""
+
+    @property
+    def name(self) -> str:
+        """What it was started as: core, thread, main."""
+
+    @property
+    def state(self) -> str:
+        """running, runnable or parked"""
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What it is parked in, with the peer of its descriptor or the holder of its lock; None: it is not parked."""
+
+    @property
+    def call(self) -> str | None:
+        """The call that it is parked in: recv, sem_wait, idle."""
+
+    @property
+    def fd(self) -> int | None:
+        """The descriptor that it waits for."""
+
+    @property
+    def holder(self) -> int | None:
+        """The id of the green thread that holds the lock which this one waits for."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been parked there, or in its state."""
+
+    @property
+    def timeout(self) -> float | None:
+        """In how many seconds its wait ends by itself."""
+
+    @property
+    def cpu_seconds(self) -> float:
+        """How long it has had the OS thread."""
+
+    @property
+    def switches(self) -> int:
+        """How often it was switched in."""
+
+    @property
+    def stack_used(self) -> int:
+        """Bytes of stack at its deepest, whole pages."""
+
+    @property
+    def stack_size(self) -> int:
+        """Bytes of stack that it has."""
+
+    @property
+    def request(self) -> str | None:
+        """The request that it serves: GET /cart."""
+
+def threads() -> list[ThreadInfo]:
+    """All green threads, by their ids. RuntimeError on other threads."""
+
+def dump(file: SupportsWrite[str] | None = None) -> str:
+    """All green threads with their Python stacks, as SIGUSR1 writes them to the error log; also written to `file`.
+
+    docs/DEBUGGING.md explains what it says. RuntimeError on other threads.
+    """

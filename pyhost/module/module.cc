@@ -9,7 +9,8 @@ namespace greenring::pyhost {
 namespace {
 
 constexpr bool (*kParts[])(PyObject* module) = {
-    &AddErrors, &AddAudit, &AddTimeout, &AddGo, &AddChannel, &AddSelect, &AddWaitGroup, &AddScheduling, &AddRequest,
+    &AddErrors, &AddAudit,     &AddTimeout,    &AddGo,      &AddChannel,
+    &AddSelect, &AddWaitGroup, &AddScheduling, &AddRequest, &AddDump,
 };
 
 PyModuleDef kModule = {

@@ -15,5 +15,6 @@ bool AddSelect(PyObject* module);
 bool AddWaitGroup(PyObject* module);
 bool AddScheduling(PyObject* module);
 bool AddRequest(PyObject* module);
+bool AddDump(PyObject* module);
 
 }  // namespace greenring::pyhost

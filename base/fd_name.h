@@ -1,0 +1,14 @@
+// What a file descriptor is, in words: for dumps and logs.
+//
+//   FdName(12)        "tcp 127.0.0.1:40312 > 127.0.0.1:5432", "pipe:[4711]", "/var/log/shop.log", "closed"
+//
+// Two or three system calls that do not wait. Thread-safe. Never parks.
+#pragma once
+
+#include <string>
+
+namespace greenring {
+
+std::string FdName(int fd);
+
+}  // namespace greenring
