@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -117,17 +118,17 @@ def body(environ, start_response):
 def stuck(environ, start_response):
     """A wait that nobody intercepts: a raw system call, with the GIL (?gil) or without."""
     library = (ctypes.PyDLL if environ["QUERY_STRING"] == "gil" else ctypes.CDLL)(None)
-    hang_in_c(library, 2.5)
+    reader, writer = os.pipe()
+    with subprocess.Popen(["sh", "-c", "sleep 2.5; echo"], stdout=writer):
+        os.close(writer)
+        hang_in_c(library, reader)
+    os.close(reader)
     return plain(start_response, b"unstuck")
 
 
-def hang_in_c(library, seconds):
-    nanosleep = 35 if os.uname().machine == "x86_64" else 101
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:  # signals cut the call short
-        left = end - time.monotonic()
-        duration = (ctypes.c_long * 2)(int(left), int(left % 1 * 1e9))
-        library.syscall(nanosleep, duration, None)
+def hang_in_c(library, fd):
+    read = 0 if os.uname().machine == "x86_64" else 63
+    library.syscall(read, fd, ctypes.create_string_buffer(1), 1)
 
 
 @application.at("/fork")
