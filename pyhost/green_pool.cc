@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "green/scoped_wait.h"
 #include "pyhost/gil.h"
 #include "pyhost/interrupt_errors.h"
 #include "pyhost/py_ref.h"
@@ -136,6 +137,7 @@ void GreenPool::ServeErrands() {
       CloseIfDone();
     }
     if (closed_) break;
+    const green::ScopedWait noted(scheduler_->current(), {.call = "errands", .kind = green::WaitNote::Kind::kIdle});
     scheduler_->ParkUncancellable();
   }
   OnThreadEnded();
@@ -198,6 +200,7 @@ bool GreenPool::AwaitJob(Runner* runner) {
   ++idle_count_;
   // A job that went deep should not hold its pages for the next one, which probably does not.
   scheduler_->slab()->Trim(runner->thread->stack());
+  const green::ScopedWait noted(runner->thread, {.call = "idle", .kind = green::WaitNote::Kind::kIdle});
   while (runner->job == nullptr && !closed_) scheduler_->ParkUncancellable();
   return runner->job != nullptr;
 }

@@ -59,20 +59,14 @@ struct Block {
 
 std::string DescribeState(const ThreadInfo& info, int64_t now_ns) {
   std::string text = absl::StrCat(std::string(green::StateName(info.state)), " ", Seconds(info.since_ns));
-  switch (info.state) {
-    case GreenThread::State::kParked:
-      absl::StrAppend(&text, " in ", DescribeWait(info.wait, info.holder));
-      if (info.deadline_ns != kNeverNs) {
-        absl::StrAppend(&text, ", for ", Seconds(info.deadline_ns > now_ns ? info.deadline_ns - now_ns : 0), " more");
-      }
-      break;
-    case GreenThread::State::kRunnable:
-      text += ", waits for its turn";
-      if (info.wait.call != nullptr) absl::StrAppend(&text, " after ", info.wait.call);
-      break;
-    case GreenThread::State::kRunning:
-    case GreenThread::State::kFree:
-      break;
+  if (info.state == GreenThread::State::kParked) {
+    absl::StrAppend(&text, " in ", DescribeWait(info.wait, info.holder));
+    if (info.deadline_ns != kNeverNs) {
+      absl::StrAppend(&text, ", for ", Seconds(std::max<int64_t>(0, info.deadline_ns - now_ns)), " more");
+    }
+  } else if (info.state == GreenThread::State::kRunnable) {
+    text += ", waits for its turn";
+    if (info.wait.call != nullptr) absl::StrAppend(&text, " after ", info.wait.call);
   }
   if (info.cancel_pending) text += ", cancelled";
   return text;
@@ -121,23 +115,26 @@ class Counts {
     ++all_;
     if (IsIdle(info)) {
       ++idle_;
-    } else {
-      ++of_state_[static_cast<size_t>(info.state)];
+    } else if (info.state == GreenThread::State::kParked) {
+      ++parked_;
+    } else if (info.state == GreenThread::State::kRunnable) {
+      ++runnable_;
+    } else if (info.state == GreenThread::State::kRunning) {
+      ++running_;
     }
   }
 
   std::string Describe() const {
-    return absl::StrCat(all_, " green threads: ", Of(GreenThread::State::kRunning), " running, ",
-                        Of(GreenThread::State::kRunnable), " runnable, ", Of(GreenThread::State::kParked), " parked, ",
-                        idle_, " idle\n");
+    return absl::StrCat(all_, " green threads: ", running_, " running, ", runnable_, " runnable, ", parked_,
+                        " parked, ", idle_, " idle\n");
   }
 
  private:
-  size_t Of(GreenThread::State state) const { return of_state_[static_cast<size_t>(state)]; }
-
   size_t all_ = 0;
   size_t idle_ = 0;
-  size_t of_state_[4] = {};
+  size_t parked_ = 0;
+  size_t runnable_ = 0;
+  size_t running_ = 0;
 };
 
 // Adds up to kDumpBytesMax; what goes beyond is counted.

@@ -100,7 +100,7 @@ PyObject* Send(PyObject* self, const Arguments& arguments) {
   } else {
     Waiter waiter;
     waiter.value = values[0];
-    sent = WaitInLine(&channel->senders, &waiter, timeout_ns);
+    sent = WaitInLine(&channel->senders, &waiter, timeout_ns, "Channel.send");
   }
   if (sent == WaitResult::kDone) Py_RETURN_NONE;
   if (sent == WaitResult::kClosed) RaiseClosed(self, /*sending=*/true);
@@ -112,7 +112,7 @@ WaitResult ReceiveWithin(Channel* channel, int64_t timeout_ns, PyObject** value)
   if (channel->can_receive()) return channel->ReceiveNow(value);
   if (timeout_ns == 0) return WaitResult::kTimedOut;
   Waiter waiter;
-  const WaitResult received = WaitInLine(&channel->receivers, &waiter, timeout_ns);
+  const WaitResult received = WaitInLine(&channel->receivers, &waiter, timeout_ns, "Channel.recv");
   *value = waiter.value;
   return received;
 }

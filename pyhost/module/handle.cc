@@ -213,7 +213,7 @@ WaitResult WaitForEnd(Handle* handle, int64_t timeout_ns) {
     return WaitResult::kInterrupted;
   }
   Waiter waiter;
-  return WaitInLine(&handle->joiners, &waiter, timeout_ns);
+  return WaitInLine(&handle->joiners, &waiter, timeout_ns, "Handle.join");
 }
 
 // The same where the end must have come: false with a Python error, TimeoutError among them.

@@ -81,7 +81,7 @@ PyObject* Sleep(PyObject* module, PyObject* seconds) {
   if (!ParseTimeout(seconds, &duration_ns)) return nullptr;
   if (duration_ns == 0) return Yield(module, nullptr);
   if (CurrentGreenThread() == nullptr) return SleepOsThread(seconds);
-  Wait wait;  // in no line: nobody answers
+  Wait wait("greenring.sleep");  // in no line: nobody answers
   if (wait.Park(DeadlineAfter(duration_ns)) == WaitResult::kInterrupted) return nullptr;
   Py_RETURN_NONE;
 }

@@ -117,7 +117,7 @@ Choice* PickReady(Choices* choices, size_t count) {
 }
 
 Choice* WaitForOne(Choices* choices, size_t count, int64_t timeout_ns, WaitResult* result) {
-  Wait wait;
+  Wait wait("greenring.select");
   for (size_t i = 0; i < count; ++i) {
     Choice* const each = &(*choices)[i];
     wait.StandIn(each->sends ? &each->channel->senders : &each->channel->receivers, &each->waiter);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "green/scoped_wait.h"
 #include "pyhost/green_pool.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/interrupt_errors.h"
@@ -33,6 +34,7 @@ WaitResult Wait::Park(int64_t deadline_ns) {
 }
 
 WaitResult Wait::ParkGreenThread(int64_t deadline_ns) {
+  const green::ScopedCallName name(thread_, call_);
   for (;;) {
     const green::ParkResult parked = thread_->scheduler()->Park(deadline_ns);
     if (answered_ != nullptr) return result_;
@@ -88,8 +90,8 @@ void Waiter::Answer(WaitResult result) {
   }
 }
 
-WaitResult WaitInLine(Line* line, Waiter* waiter, int64_t timeout_ns) {
-  Wait wait;
+WaitResult WaitInLine(Line* line, Waiter* waiter, int64_t timeout_ns, const char* call) {
+  Wait wait(call);
   wait.StandIn(line, waiter);
   return wait.Park(DeadlineAfter(timeout_ns));
 }

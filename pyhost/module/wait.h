@@ -56,7 +56,8 @@ green::GreenThread* CurrentGreenThread();
 // One wait of the current thread.
 class Wait {
  public:
-  Wait() : thread_(CurrentGreenThread()) {}
+  // `call` is what it is called in dumps.
+  explicit Wait(const char* call) : thread_(CurrentGreenThread()), call_(call) {}
   ~Wait();
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
@@ -78,14 +79,15 @@ class Wait {
   void LeaveLines();
 
   green::GreenThread* const thread_;      // nullptr: an OS thread
+  const char* const call_;
   PyThread_type_lock os_lock_ = nullptr;  // held until the answer
   Waiter* first_ = nullptr;
   const Waiter* answered_ = nullptr;
   WaitResult result_ = WaitResult::kDone;
 };
 
-// Waits at the end of `line`. Parks.
-WaitResult WaitInLine(Line* line, Waiter* waiter, int64_t timeout_ns);
+// Waits at the end of `line`; `call` is what that is called in dumps. Parks.
+WaitResult WaitInLine(Line* line, Waiter* waiter, int64_t timeout_ns, const char* call);
 
 // The instant `timeout_ns` from now (kNeverNs: never), by the clock of whoever would wait: the current thread.
 int64_t DeadlineAfter(int64_t timeout_ns);

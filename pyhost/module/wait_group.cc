@@ -73,7 +73,7 @@ PyObject* WaitForAll(PyObject* self, const Arguments& arguments) {
   if (Cast(self)->count == 0) Py_RETURN_TRUE;
   if (timeout_ns == 0) Py_RETURN_FALSE;
   Waiter waiter;
-  const WaitResult waited = WaitInLine(&Cast(self)->waiters, &waiter, timeout_ns);
+  const WaitResult waited = WaitInLine(&Cast(self)->waiters, &waiter, timeout_ns, "WaitGroup.wait");
   return waited == WaitResult::kInterrupted ? nullptr : PyBool_FromLong(waited == WaitResult::kDone);
 }
 

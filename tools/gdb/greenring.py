@@ -46,7 +46,7 @@ class _Thread:
         self._block = block
         self.id = int(block["id_"])
         self.name = _text(block["name_"])
-        self.state = _STATES[int(block["state_"])]
+        self.state = _STATES.get(int(block["state_"]), "unknown")
         note = block["wait_note_"]
         self.call = _text(note["call"])
         self.fd = int(note["fd"])
