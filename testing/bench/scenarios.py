@@ -232,6 +232,9 @@ class FromPython:
                            ("gevent_spawn", "go"), ("gevent_channel", "channel")):  # fmt: skip
             row[peer] = peers[peer] / ours[name]
         return row
+
+
+@dataclasses.dataclass(frozen=True)
 class Spinners(Requests):
     """Requests one at a time on one connection, beside `spinners` handlers that compute: how long one takes.
 
