@@ -23,7 +23,11 @@ struct CurrentRequest::Report {
 };
 
 CurrentRequest::CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log)
-    : head_(head), exchange_(exchange), error_log_(error_log), interruptible_(Interruptible::Current()) {
+    : head_(head),
+      exchange_(exchange),
+      error_log_(error_log),
+      interruptible_(Interruptible::Current()),
+      state_(PyThreadState_Get()) {
   interruptible_->set_request(this);
   exchange_->SetInterrupter(this);
 }
@@ -79,8 +83,7 @@ void CurrentRequest::WriteReport(Report* report) {
   CurrentRequest* const request = report->request;
   if (request == nullptr) return;
   request->report_ = nullptr;
-  PyThreadState* const state = FindThreadState(*request->interruptible_->thread());
-  const std::string stack = state != nullptr ? FormatPythonStack(state) : "";
+  const std::string stack = FormatPythonStack(request->state_);
   request->error_log_->Message(
       absl::StrCat(std::string(request->method()), " ", std::string(request->target()), ": still running after ",
                    SecondsOf(request->AgeNs()), " s, ",

@@ -21,11 +21,15 @@
 #include "pyhost/exchange.h"
 #include "pyhost/interrupt.h"
 
+extern "C" {
+typedef struct _ts PyThreadState;
+}
+
 namespace greenring::pyhost {
 
 class CurrentRequest final : private Exchange::Interrupter {
  public:
-  // On the core's green thread, which has a ScopedPythonThread; all three outlive this. Never parks.
+  // On the core's green thread, which has a ScopedPythonThread; all three outlive this. GIL held. Never parks.
   CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log);
 
   // What is still posted is withdrawn. Never parks.
@@ -91,6 +95,7 @@ class CurrentRequest final : private Exchange::Interrupter {
   Exchange* const exchange_;
   ErrorLog* const error_log_;
   Interruptible* const interruptible_;
+  PyThreadState* const state_;
   Exception timeout_{this};
   Exception cancelled_{this};
   std::string interrupted_at_;

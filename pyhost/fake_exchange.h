@@ -124,6 +124,7 @@ class FakeExchange final : public Exchange {
   // Interrupts without a reason for the response: what comes after the response was complete.
   void Interrupt(CutShort reason) { interrupter_->OnCutShort(reason); }
   void ReportOverdue() { interrupter_->OnOverdue(); }
+  void StartAt(int64_t started_ns) { started_ns_ = started_ns; }
   int closes() const { return closes_; }
   int64_t timeout_ns() const { return timeout_ns_; }
   bool cancel_on_disconnect() const { return cancel_on_disconnect_; }

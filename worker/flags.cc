@@ -16,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "worker/http_service.h"
 
 namespace greenring::worker {
 namespace {
@@ -330,8 +331,10 @@ std::string FlagsHelp() {
                     "\n");
     for (absl::string_view line : absl::StrSplit(flag.help, '\n')) absl::StrAppend(&text, "        ", line, "\n");
   }
-  absl::StrAppend(&text, "  --help\n        Print this text.\n\n",
-                  "SIGTERM and SIGINT finish the requests in flight and exit 0; a second one exits at once.\n");
+  absl::StrAppend(
+      &text, "  --help\n        Print this text.\n\n",
+      "SIGTERM and SIGINT finish the requests in flight and exit 0; a second one exits at once. Exit codes: 1, it\n"
+      "could not serve; 2, wrong flags; 3, it has drained by itself and wants to be started again.\n");
   return text;
 }
 

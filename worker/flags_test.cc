@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "worker/http_service.h"
 
 namespace greenring::worker {
 namespace {
@@ -84,6 +85,25 @@ TEST(FlagsTest, LongLinesStillFitTheHead) {
   const protocol::Limits limits =
       Parse({"--app=a", "--limit_request_line=32768", "--limit_request_field_size=32768"})->options.http.limits;
   EXPECT_GE(limits.head_bytes_max, limits.request_line_bytes_max + limits.header_field_bytes_max);
+}
+
+TEST(FlagsTest, RequestTimeoutsAreForAllOrForAPath) {
+  const HttpServiceOptions options =
+      Parse({"--app=a", "--request_timeout=30s", "--request_timeout=/export=5m", "--request_timeout=/a=b=0"})
+          ->options.http;
+  EXPECT_EQ(options.request_timeouts.For("/"), 30 * kNanosecondsPerSecond);
+  EXPECT_EQ(options.request_timeouts.For("/export/1"), 300 * kNanosecondsPerSecond);
+  EXPECT_EQ(options.request_timeouts.For("/a=b"), kNeverNs);
+  EXPECT_EQ(Parse({"--app=a"})->options.http.request_timeouts.For("/"), kNeverNs);
+  for (const char* text : {"/export", "shop=3s", "=3s", "/export=", "/export=soon", ""}) {
+    EXPECT_FALSE(Parse({"--app=a", std::string("--request_timeout=") + text}).ok()) << text;
+  }
+}
+
+TEST(FlagsTest, CancelOnDisconnectIsOffUntilItIsOn) {
+  EXPECT_FALSE(Parse({"--app=a"})->options.http.cancel_on_disconnect);
+  EXPECT_TRUE(Parse({"--app=a", "--cancel_on_disconnect=on"})->options.http.cancel_on_disconnect);
+  EXPECT_EQ(ErrorOf({"--app=a", "--cancel_on_disconnect=1"}), "--cancel_on_disconnect=1: must be on or off");
 }
 
 TEST(FlagsTest, BadValuesNameTheFlagTheValueAndWhatIsPossible) {
