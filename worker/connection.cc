@@ -113,6 +113,8 @@ void Connection::OnTimedOutInQueue() {
 }
 
 void Connection::OnOverdue(bool answered) {
+  overdue_ = true;
+  service_->LogServed(this, *exchange_);  // now: perhaps it never ends
   if (answered) {
     stream_.Close(ioloop::CloseMode::kLinger);  // the rest when the core is done with it
   } else {
@@ -134,7 +136,7 @@ void Connection::OnClientGone() {
 
 void Connection::OnServed() {
   exchange_->EndRequest();
-  service_->LogServed(this, *exchange_);
+  if (!overdue_) service_->LogServed(this, *exchange_);
   if (stream_closed_) {
     ReleaseExchange();
     MaybeDelete();

@@ -113,6 +113,7 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   bool reading_stopped_ = false;  // enough input waits
   bool input_ended_ = false;      // the client has sent its last byte
   bool aborted_ = false;
+  bool overdue_ = false;  // its request is; logged already
   bool stream_closed_ = false;
 };
 

@@ -125,9 +125,9 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
       if (audit.has_value()) error_log_->Message(audit->Report());
     }
     dump_signal->Unwatch();
-    if (cores_.live_count() > 0 || pool_.live_count() > 0) {
+    if (cores_.busy_count() > 0 || pool_.live_count() > 0) {
       error_log_->Message(
-          absl::StrCat(DescribeLive(cores_.live_count()), " did not end after the drain; exiting without them"));
+          absl::StrCat(DescribeLive(cores_.busy_count()), " did not end after the drain; exiting without them"));
     } else if (scheduler_.os_thread() != nullptr) {
       error_log_->Message("threads of the application did not end after the drain; exiting without them");
     }

@@ -119,15 +119,33 @@ def upload(environ, start_response):
 @application.at("/psycopg2")
 @noting
 def psycopg2_sleep(environ, start_response):
+    """PostgreSQL is told to look whether its client is still there: else it notices when the query has ended."""
     import psycopg2  # only where there is a database
 
-    connection = psycopg2.connect(os.environ["POSTGRES_DSN"], application_name="view")
+    connection = psycopg2.connect(os.environ["POSTGRES_DSN"], options="-c client_connection_check_interval=100ms")
     try:
         with connection.cursor() as cursor:
             cursor.execute("select pg_sleep(%s)", (float(environ["QUERY_STRING"]),))
     finally:
         connection.close()
     return plain(start_response, b"slept")
+
+
+@application.at("/psycopg2-cancel")
+@noting
+def psycopg2_cancel(environ, start_response):
+    """The clean-up cancels the query, over a connection of its own."""
+    import psycopg2
+
+    connection = psycopg2.connect(os.environ["POSTGRES_DSN"])
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_sleep(%s)", (float(environ["QUERY_STRING"]),))
+    except BaseException:
+        connection.cancel()
+        raise
+    finally:
+        connection.close()
 
 
 # Responses

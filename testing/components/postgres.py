@@ -50,13 +50,21 @@ class Postgres(Daemon):
 
     def connection_count(self):
         """How many clients are connected, this question's own connection left out."""
+        return self._ask("select count(*) - 1 from pg_stat_activity where backend_type = 'client backend'")
+
+    def query_count(self):
+        """How many queries run, this one left out."""
+        return self._ask("select count(*) - 1 from pg_stat_activity where backend_type = 'client backend'"
+                         " and state = 'active'")
+
+    def _ask(self, query):
         import psycopg2  # here, so that a benchmark without PostgreSQL does not need it
 
         if self._monitor is None:
             self._monitor = psycopg2.connect(self.dsn)
             self._monitor.autocommit = True
         with self._monitor.cursor() as cursor:
-            cursor.execute("select count(*) - 1 from pg_stat_activity where backend_type = 'client backend'")
+            cursor.execute(query)
             return cursor.fetchone()[0]
 
 
