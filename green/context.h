@@ -47,6 +47,12 @@ class Context {
   // first switch makes two system calls; a scheduler reuses contexts together with their stacks, so once for each.
   void Make(Engine engine, void* stack_base, size_t stack_size_bytes, Entry entry, void* argument);
 
+  // Where the stack pointer is of one that is suspended; nullptr before its first switch.
+  const void* stack_pointer(Engine engine) const {
+    if (engine == Engine::kFcontext) return stack_pointer_;
+    return started_ ? registers_[2] : nullptr;
+  }
+
  private:
   friend void SwitchContext(Engine engine, Context* from, Context* to);
 

@@ -9,6 +9,7 @@ void GreenThread::MoveTo(State next) {
   switch (next) {
     case State::kFree:
     case State::kParked:
+    case State::kAbandoned:
       GREENRING_DCHECK(state_ == State::kRunning);
       break;
     case State::kRunnable:  // spawned, unparked, or yielding

@@ -44,6 +44,7 @@ class GreenThread : public ListLink {
     kRunnable,  // in the run queue
     kRunning,
     kParked,
+    kAbandoned,  // its stack overflowed for good: it never runs again, and its stack stays as it is
   };
 
   // The one that runs now on this OS thread; nullptr in a loop's context and on other OS threads. Never parks.
@@ -89,12 +90,31 @@ class GreenThread : public ListLink {
   void* host_record() const { return host_record_; }
   void set_host_record(void* record) { host_record_ = record; }
 
+  // The stack overflowed, and the green thread is in its reserve or has not closed it yet (stack_overflow.h).
+  bool reserve_open() const { return reserve_open_; }
+
+  // What the host noted when the reserve was opened; empty when it was not. For the SwitchHook.
+  struct HostNote {
+    void* state = nullptr;
+    int taken[2] = {0, 0};
+  };
+  HostNote* reserve_note() { return &reserve_note_; }
+
+  // Called in the loop's context when the green thread has been abandoned: its function will not return. Never parks.
+  using AbandonedFunction = void (*)(GreenThread* thread, void* argument);
+  void OnAbandoned(AbandonedFunction function, void* argument) {
+    on_abandoned_ = function;
+    on_abandoned_argument_ = argument;
+  }
+
   // Function objects given to Spawn fit in here.
   static constexpr size_t kFunctionBytesMax = 64;
 
  private:
   friend class Scheduler;
   friend class ThreadKeys;
+  friend class RuntimeSection;
+  friend class StackOverflow;
 
   // The deadline of the Park that the green thread is in.
   struct ParkTimer : Timer {
@@ -117,6 +137,9 @@ class GreenThread : public ListLink {
   bool cancel_pending_ = false;  // until ClearCancel
   bool cancellable_ = false;     // the Park it is in ends with a Cancel
   bool is_os_thread_ = false;
+  bool reserve_open_ = false;
+  bool abandon_due_ = false;   // as soon as it has left the last RuntimeSection
+  uint8_t section_depth_ = 0;  // RuntimeSections that it is in
   ParkResult park_result_ = ParkResult::kUnparked;
   uint64_t id_ = 0;
   uintptr_t handle_ = 0;
@@ -130,7 +153,10 @@ class GreenThread : public ListLink {
   uint64_t run_ticks_ = 0;
   uint64_t switches_ = 0;
   GreenThread* next_ever_ = nullptr;  // of all control blocks that the scheduler has
-  GreenThread* next_free_ = nullptr;
+  GreenThread* next_free_ = nullptr;  // also among those abandoned whose owners have not been told
+  HostNote reserve_note_;
+  AbandonedFunction on_abandoned_ = nullptr;
+  void* on_abandoned_argument_ = nullptr;
   GreenThread* remote_next_ = nullptr;      // in the scheduler's door
   std::atomic<bool> remote_queued_{false};  // it is in there
   void (*invoke_)(void* storage) = nullptr;

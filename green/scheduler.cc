@@ -61,6 +61,7 @@ Scheduler::~Scheduler() {
 }
 
 GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
+  const RuntimeSection section(current_);
   GreenThread* thread = free_;
   if (thread != nullptr) {
     free_ = thread->next_free_;
@@ -74,7 +75,7 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
     std::byte* block = stack->top() - sizeof(GreenThread) - (slab_.live_count() % kColours) * kColourBytes;
     block -= reinterpret_cast<uintptr_t>(block) % 64;  // a cache line
     thread = new (block) GreenThread(this, *stack);
-    thread->context_.Make(options_.engine, stack->base, static_cast<size_t>(block - stack->base),
+    thread->context_.Make(options_.engine, stack->reserve_base(), static_cast<size_t>(block - stack->reserve_base()),
                           &Scheduler::ThreadMain, thread);
     thread->next_ever_ = ever_;
     ever_ = thread;
@@ -91,6 +92,7 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
   thread->wait_note_ = {};
   thread->run_ticks_ = 0;
   thread->switches_ = 0;
+  thread->on_abandoned_ = nullptr;
   thread->is_os_thread_ = options.is_os_thread;
   if (options.is_os_thread) {
     GREENRING_CHECK(os_thread() == nullptr);
@@ -148,8 +150,11 @@ void Scheduler::Switch(GreenThread* from, GreenThread* to) {
   Context* from_context = from != nullptr ? &from->context_ : &loop_context_;
   Context* to_context = to != nullptr ? &to->context_ : &loop_context_;
   SavedThreadState* saved = from != nullptr ? &from->saved_ : &loop_saved_;
+  if (from != nullptr && from->reserve_open_) [[unlikely]]
+    CloseReserve(from);
   if (from != nullptr && hook_ != nullptr) hook_->OnSwitchOut(from);
   Save(saved);
+  leaving_ = from;
   current_ = to;
   ++stats_.switches;
   const uint64_t now_ticks = NowTicks();
@@ -184,7 +189,11 @@ void Scheduler::RunReady() {
   current_scheduler_ = this;
   switches_left_ = kSwitchesPerPollMax;
   if (!yielded_to_loop_.empty() && IsTurnOfYielded()) run_queue_.PushBack(yielded_to_loop_.PopFront());
-  while (switches_left_ > 0 && SomethingRunnable()) SwitchToNext(nullptr);
+  while (switches_left_ > 0 && SomethingRunnable()) {
+    SwitchToNext(nullptr);
+    if (abandoned_ != nullptr) [[unlikely]]
+      TellOwners();
+  }
   current_scheduler_ = outer;
 }
 
@@ -231,6 +240,7 @@ ParkResult Scheduler::ParkUncancellable(int64_t deadline_ns) {
 ParkResult Scheduler::ParkInternal(int64_t deadline_ns, bool cancellable) {
   GreenThread* self = current_;
   GREENRING_CHECK(self != nullptr);
+  const RuntimeSection section(self);
   if (cancellable && self->cancel_pending_) return ParkResult::kCancelled;
   if (self->permit_) {
     self->permit_ = false;
@@ -246,6 +256,7 @@ ParkResult Scheduler::ParkInternal(int64_t deadline_ns, bool cancellable) {
 void Scheduler::Yield() {
   GreenThread* self = current_;
   GREENRING_CHECK(self != nullptr);
+  const RuntimeSection section(self);
   Enqueue(self);
   SwitchToNext(self);
 }
@@ -253,6 +264,7 @@ void Scheduler::Yield() {
 void Scheduler::YieldToLoop() {
   GreenThread* self = current_;
   GREENRING_CHECK(self != nullptr);
+  const RuntimeSection section(self);
   self->MoveTo(GreenThread::State::kRunnable);
   yielded_to_loop_.PushBack(self);
   switches_left_ = 0;
@@ -266,6 +278,7 @@ void Scheduler::Wake(GreenThread* thread, ParkResult result) {
 }
 
 void Scheduler::Unpark(GreenThread* thread) {
+  const RuntimeSection section(current_);
   switch (thread->state_) {
     case GreenThread::State::kParked:
       Wake(thread, ParkResult::kUnparked);
@@ -275,11 +288,13 @@ void Scheduler::Unpark(GreenThread* thread) {
       thread->permit_ = true;
       break;
     case GreenThread::State::kFree:  // a late UnparkRemote
+    case GreenThread::State::kAbandoned:
       break;
   }
 }
 
 void Scheduler::Cancel(GreenThread* thread) {
+  const RuntimeSection section(current_);
   thread->cancel_pending_ = true;
   if (thread->state_ == GreenThread::State::kParked && thread->cancellable_) Wake(thread, ParkResult::kCancelled);
 }

@@ -67,6 +67,17 @@ class SwitchHook {
 
   // The loop is about to wait in Poller::Poll, perhaps for long: give up what other OS threads may want (the GIL).
   virtual void OnIdle() = 0;
+
+  // `thread`, which runs, has overflowed its stack and been given the reserve: it shall end its recursion. False: the
+  // host can do nothing to that end. In the fault's signal handler: async-signal-safe, on another stack.
+  virtual bool OnReserveEntered(GreenThread* thread) { return false; }
+
+  // `thread`, which runs, is back on its stack: what OnReserveEntered did is undone. False: not now.
+  virtual bool OnReserveLeft(GreenThread* thread) { return true; }
+
+  // `thread`, which passes for the running one, never runs again: give up for good what it holds. On another stack, in
+  // the middle of whatever it did. Never parks.
+  virtual void OnAbandoned(GreenThread* thread) {}
 };
 
 // Work that waits for a green thread to take it up: asked when the run queue has run dry, before the loop is polled.
@@ -101,7 +112,32 @@ struct SchedulerStats {
   uint64_t switches = 0;
   uint64_t turns = 0;
   uint64_t remote_unparks = 0;
+  uint64_t overflows = 0;  // of stacks, whatever came of them
+  size_t abandoned = 0;    // not live any more
   size_t live = 0;
+};
+
+// Code of the runtime that a stack overflow must not leave in the middle: a green thread that overflows in a section is
+// abandoned (stack_overflow.h) when it has left its last one. Short, and shallow: it is lent kGuardLentBytes. Nests.
+//
+//   const RuntimeSection section(GreenThread::Current());
+class RuntimeSection {
+ public:
+  // `thread` is the running one, or nullptr: no effect.
+  explicit RuntimeSection(GreenThread* thread) : thread_(thread) {
+    if (thread_ != nullptr) ++thread_->section_depth_;
+  }
+  ~RuntimeSection() {
+    if (thread_ != nullptr && --thread_->section_depth_ == 0 && thread_->abandon_due_) [[unlikely]]
+      Abandon();
+  }
+  RuntimeSection(const RuntimeSection&) = delete;
+  RuntimeSection& operator=(const RuntimeSection&) = delete;
+
+ private:
+  [[noreturn]] void Abandon();
+
+  GreenThread* const thread_;
 };
 
 class Scheduler {
@@ -180,8 +216,25 @@ class Scheduler {
 
   // Calls `timer`'s function at `deadline_ns` in the loop's context (never on a green thread). Timer is owned by the
   // caller and must be removed or fired before it dies. Never parks.
-  void AddTimer(Timer* timer, int64_t deadline_ns) { timers_.Add(timer, deadline_ns); }
-  void RemoveTimer(Timer* timer) { timers_.Remove(timer); }
+  void AddTimer(Timer* timer, int64_t deadline_ns) {
+    const RuntimeSection section(current_);
+    timers_.Add(timer, deadline_ns);
+  }
+  void RemoveTimer(Timer* timer) {
+    const RuntimeSection section(current_);
+    timers_.Remove(timer);
+  }
+
+  // The current green thread has done what overflowed its stack, if anything did: the reserve is closed, and the host
+  // undoes what it did. Every switch does the same once the green thread is back in the upper three quarters of its
+  // stack. Never parks.
+  void LeaveReserve() {
+    if (current_->reserve_open_) [[unlikely]]
+      CloseReserve(current_);
+  }
+
+  // How much of its stack `thread`, which is parked, runnable or the current one, uses now. Never parks.
+  size_t StackUseBytes(const GreenThread& thread) const;
 
   // At most one, for the scheduler's life; before the first switch.
   void SetSwitchHook(SwitchHook* hook) { hook_ = hook; }
@@ -231,6 +284,8 @@ class Scheduler {
 
  private:
   friend class GreenThread;
+  friend class RuntimeSection;
+  friend class StackOverflow;
 
   GreenThread* NewThread(const SpawnOptions& options);
   void Enqueue(GreenThread* thread);
@@ -242,6 +297,9 @@ class Scheduler {
   void Switch(GreenThread* from, GreenThread* to);
   void Finish(GreenThread* thread);
   ParkResult ParkInternal(int64_t deadline_ns, bool cancellable);
+  void CloseReserve(GreenThread* thread);
+  [[noreturn]] void AbandonCurrent();
+  void TellOwners();
   void DrainRemote();
   void FireTimers();
   static void ThreadMain(void* argument);
@@ -258,8 +316,10 @@ class Scheduler {
   int quiet_turns_ = 0;                         // of these the last ones, which had nothing to run
   GreenThread* current_ = nullptr;
   uint64_t switched_at_ticks_ = 0;
-  GreenThread* ever_ = nullptr;  // every control block, linked by GreenThread::next_ever_
-  GreenThread* free_ = nullptr;  // ended green threads, with stack and context, for reuse
+  GreenThread* ever_ = nullptr;       // every control block, linked by GreenThread::next_ever_
+  GreenThread* leaving_ = nullptr;    // who was current before: until the switch is done, the stack is still its
+  GreenThread* abandoned_ = nullptr;  // whose owners have not been told
+  GreenThread* free_ = nullptr;       // ended green threads, with stack and context, for reuse
   SwitchHook* hook_ = nullptr;
   WorkSource* work_source_ = nullptr;
   LockWatch* lock_watch_ = nullptr;

@@ -1,21 +1,48 @@
-// The report of a stack overflow: a fault in a guard page names the green thread, its stack size and the remedy on
-// stderr before the process dies of the signal as it would have anyway.
+// What happens when a green thread needs more than its stack: that green thread pays for it, nobody else.
 //
-//   InstallStackOverflowHandler();       // once, early; before libraries that install their own SIGSEGV handler
+//   InstallStackOverflowHandler();       // once, early; again after others have installed their SIGSEGV handlers
 //   StackOverflowSignalStack stack;      // on each OS thread that runs green threads: the handler needs a stack
 //
-// Faults elsewhere go to the handler that was there before. A frame larger than the guard page (4 KiB) may jump over
-// it: compile such code with -fstack-clash-protection (Debian's packages are).
+//     top     +---------------------------+
+//             | the stack                 |
+//     base    +---------------------------+
+//             | reserve, in three stages  |   a fault here: the stage is opened, the host is asked to end the recursion
+//             |                           |   (SwitchHook::OnReserveEntered), and the green thread goes on
+//             +---------------------------+
+//             | guard                     |   a fault here: the green thread is abandoned
+//             +---------------------------+
+//
+// Abandoned: the signal handler returns not to the faulting instruction but to ordinary code on an emergency stack,
+// which detaches the host (SwitchHook::OnAbandoned) and switches to the loop; the green thread's owner is told there
+// (GreenThread::OnAbandoned). Its frames are not unwound: no destructor runs, locks that it holds stay locked, memory
+// that they own stays allocated. If it was in the C library's allocator, the next call of that may hang. So what is in
+// flight should be finished, and the process end soon: SetAbandonAlarm tells whoever sees to that in any case.
+//
+// What the scheduler does on that stack is finished first (RuntimeSection). Other code of the runtime that the fault
+// interrupts is left in the middle.
+//
+// The process dies of the signal, as it would have anyway, with a message that says why: when the fault is in the
+// guard's last page, in the guard of another green thread's stack, on the green thread that passes for the OS thread,
+// in a section for the second time, when there is no StackOverflowSignalStack here, or on processors other than x86-64
+// and AArch64. Faults elsewhere go to the handler that was there before.
+//
+// A frame larger than reserve and guard together (112 KiB) may jump over them: compile such code with
+// -fstack-clash-protection (Debian's packages are).
 #pragma once
 
 #include <memory>
 
 namespace greenring::green {
 
-// Idempotent. Thread-safe. Never parks.
+// At each call, takes the place of the handler that is installed then, if it is not ours. Not in two threads at a time.
+// Never parks.
 void InstallStackOverflowHandler();
 
-// The alternate signal stack of the OS thread that makes it, until it is destroyed there.
+// `alarm` is called before a green thread is abandoned, in the fault's signal handler: async-signal-safe. One for the
+// process; nullptr: none.
+void SetAbandonAlarm(void (*alarm)());
+
+// The alternate signal stack and the emergency stack of the OS thread that makes it, until it is destroyed there.
 class StackOverflowSignalStack {
  public:
   StackOverflowSignalStack();
@@ -25,7 +52,7 @@ class StackOverflowSignalStack {
 
  private:
   std::unique_ptr<char[]> memory_;
-  bool installed_ = false;
+  bool signal_stack_installed_ = false;
 };
 
 }  // namespace greenring::green

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstring>
@@ -16,6 +17,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102  // Linux 6.13
 #endif
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
 
 namespace greenring::green {
 namespace {
@@ -26,6 +30,7 @@ struct ChunkRange {
   std::atomic<uintptr_t> begin{0};
   std::atomic<size_t> size_bytes{0};
   std::atomic<size_t> stride_bytes{0};
+  std::atomic<StackSlab::Guard> guard{StackSlab::Guard::kMadvise};
 };
 
 // One million stacks; beyond that overflows still fault, but unnamed.
@@ -35,7 +40,7 @@ std::array<ChunkRange, kChunkRangesMax> chunk_ranges;
 std::atomic<size_t> chunk_ranges_used{0};                          // slots at and above were never used
 ABSL_CONST_INIT absl::Mutex chunk_ranges_mutex(absl::kConstInit);  // not pthread's, which may park
 
-void PublishChunk(const std::byte* begin, size_t size_bytes, size_t stride_bytes) {
+void PublishChunk(const std::byte* begin, size_t size_bytes, size_t stride_bytes, StackSlab::Guard guard) {
   absl::MutexLock lock(&chunk_ranges_mutex);
   const size_t used = chunk_ranges_used.load(std::memory_order_relaxed);
   size_t slot = 0;
@@ -43,6 +48,7 @@ void PublishChunk(const std::byte* begin, size_t size_bytes, size_t stride_bytes
   if (slot == kChunkRangesMax) return;
   chunk_ranges[slot].size_bytes.store(size_bytes, std::memory_order_relaxed);
   chunk_ranges[slot].stride_bytes.store(stride_bytes, std::memory_order_relaxed);
+  chunk_ranges[slot].guard.store(guard, std::memory_order_relaxed);
   chunk_ranges[slot].begin.store(reinterpret_cast<uintptr_t>(begin), std::memory_order_release);
   if (slot == used) chunk_ranges_used.store(used + 1, std::memory_order_release);
 }
@@ -74,7 +80,48 @@ StackSlab::Guard ProbeGuard() {
   return guard;
 }
 
+// Makes `[begin, begin + size_bytes)` fault, and not fault. False with errno. What is opened reads as zeros unless it
+// was open before.
+bool Close(std::byte* begin, size_t size_bytes, StackSlab::Guard guard) {
+  return guard == StackSlab::Guard::kMadvise ? madvise(begin, size_bytes, MADV_GUARD_INSTALL) == 0
+                                             : mprotect(begin, size_bytes, PROT_NONE) == 0;
+}
+
+bool Open(std::byte* begin, size_t size_bytes, StackSlab::Guard guard) {
+  return guard == StackSlab::Guard::kMadvise ? madvise(begin, size_bytes, MADV_GUARD_REMOVE) == 0
+                                             : mprotect(begin, size_bytes, PROT_READ | PROT_WRITE) == 0;
+}
+
+// Reads memory that frames may have left poisoned.
+__attribute__((no_sanitize("address", "thread"))) bool IsZero(const std::byte* page, size_t size_bytes) {
+  const volatile uint64_t* words = reinterpret_cast<const uint64_t*>(page);
+  for (size_t i = 0; i < size_bytes / sizeof(uint64_t); ++i) {
+    if (words[i] != 0) return false;
+  }
+  return true;
+}
+
+// How much of the memory that ends at `top` has been written to, from its lowest page on that holds anything: pages
+// that were only looked at are resident too, but hold nothing.
+size_t UsedBytes(std::byte* begin, std::byte* top) {
+  const size_t page = StackSlab::page_size_bytes();
+  std::vector<unsigned char> resident(static_cast<size_t>(top - begin) / page);
+  if (mincore(begin, static_cast<size_t>(top - begin), resident.data()) != 0) return 0;
+  for (size_t i = 0; i < resident.size(); ++i) {
+    if ((resident[i] & 1) != 0 && !IsZero(begin + i * page, page)) return static_cast<size_t>(top - begin) - i * page;
+  }
+  return 0;
+}
+
 }  // namespace
+
+size_t RecommendedStackBytes(size_t deepest_bytes, size_t overflowed_bytes) {
+  const size_t wanted = std::max(deepest_bytes + deepest_bytes / 2, 2 * overflowed_bytes);
+  for (size_t power = 64 * 1024;; power *= 2) {
+    if (power >= wanted) return power;
+    if (power + power / 2 >= wanted) return power + power / 2;
+  }
+}
 
 size_t StackSlab::page_size_bytes() {
   static const size_t page_size_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -90,7 +137,8 @@ StackSlab::StackSlab(size_t stack_size_bytes, Guard guard_forced)
 
 StackSlab::~StackSlab() {
   GREENRING_CHECK(live_count_ == 0);
-  const size_t chunk_bytes = (stack_size_bytes_ + page_size_bytes()) * kStacksPerChunk;
+  if (abandoned_any_) return;  // who abandoned them cannot say what still points there
+  const size_t chunk_bytes = stride_bytes() * kStacksPerChunk;
   for (std::byte* chunk : chunks_) {
     WithdrawChunk(chunk);
     munmap(chunk, chunk_bytes);
@@ -98,9 +146,7 @@ StackSlab::~StackSlab() {
 }
 
 absl::Status StackSlab::MapChunk() {
-  const size_t page = page_size_bytes();
-  const size_t stride_bytes = stack_size_bytes_ + page;
-  const size_t chunk_bytes = stride_bytes * kStacksPerChunk;
+  const size_t chunk_bytes = stride_bytes() * kStacksPerChunk;
   void* memory = mmap(nullptr, chunk_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return absl::ResourceExhaustedError(absl::StrCat(
@@ -111,21 +157,22 @@ absl::Status StackSlab::MapChunk() {
   madvise(memory, chunk_bytes, MADV_NOHUGEPAGE);
   std::byte* chunk = static_cast<std::byte*>(memory);
   for (size_t i = 0; i < kStacksPerChunk; ++i) {
-    std::byte* guard_page = chunk + i * stride_bytes;
-    const int failed = guard_ == Guard::kMadvise ? madvise(guard_page, page, MADV_GUARD_INSTALL)
-                                                 : mprotect(guard_page, page, PROT_NONE);
-    if (failed != 0) {
+    if (!Close(chunk + i * stride_bytes(), kGuardBytes + kReserveBytes, guard_)) {
       const int error_number = errno;
       munmap(memory, chunk_bytes);
       return absl::ResourceExhaustedError(
-          absl::StrCat("cannot protect the guard page of a stack: ", strerror(error_number),
+          absl::StrCat("cannot protect the guard of a stack: ", strerror(error_number),
                        "; raise vm.max_map_count (two mappings a stack are needed before Linux 6.13)"));
     }
   }
   chunks_.push_back(chunk);
-  PublishChunk(chunk, chunk_bytes, stride_bytes);
-  for (size_t i = kStacksPerChunk; i-- > 0;) free_.push_back({chunk + i * stride_bytes + page, stack_size_bytes_});
+  PublishChunk(chunk, chunk_bytes, stride_bytes(), guard_);
+  for (size_t i = kStacksPerChunk; i-- > 0;) free_.push_back(StackAt(chunk, i));
   return absl::OkStatus();
+}
+
+Stack StackSlab::StackAt(std::byte* chunk, size_t index) const {
+  return {chunk + index * stride_bytes() + kGuardBytes + kReserveBytes, stack_size_bytes_};
 }
 
 absl::StatusOr<Stack> StackSlab::Allocate() {
@@ -145,6 +192,14 @@ void StackSlab::Free(const Stack& stack) {
   free_.push_back(stack);
 }
 
+void StackSlab::Abandon(const Stack& stack) {
+  GREENRING_DCHECK(live_count_ > 0);
+  --live_count_;
+  abandoned_any_ = true;
+  ++overflows_;
+  deepest_bytes_ = std::max(deepest_bytes_, stack.size_bytes + kReserveBytes);
+}
+
 absl::Status StackSlab::Reserve(size_t count) {
   while (free_.size() < count) {
     absl::Status mapped = MapChunk();
@@ -154,7 +209,7 @@ absl::Status StackSlab::Reserve(size_t count) {
 }
 
 // Reads memory that other frames may have left poisoned; only whether it is zero matters.
-__attribute__((no_sanitize("address", "thread"))) void StackSlab::Trim(const Stack& stack, size_t keep_bytes) const {
+__attribute__((no_sanitize("address", "thread"))) void StackSlab::Trim(const Stack& stack, size_t keep_bytes) {
   constexpr size_t kPagesProbed = 2;
   constexpr size_t kWordsProbed = 32;  // from the top of each page: where frames enter it
   const size_t page = page_size_bytes();
@@ -166,25 +221,35 @@ __attribute__((no_sanitize("address", "thread"))) void StackSlab::Trim(const Sta
     uint64_t found = 0;
     for (size_t j = 0; j < kWordsProbed; ++j) found |= word[j];
     if (found == 0) continue;
+    deepest_bytes_ = std::max(deepest_bytes_, WatermarkBytes(stack));
     madvise(stack.base, stack.size_bytes - kept, MADV_DONTNEED);
     return;
   }
 }
 
-size_t StackSlab::WatermarkBytes(const Stack& stack) const {
-  const size_t page = page_size_bytes();
-  const size_t pages = stack.size_bytes / page;
-  std::vector<unsigned char> resident(pages);
-  if (mincore(stack.base, stack.size_bytes, resident.data()) != 0) return 0;
-  for (size_t i = 0; i < pages; ++i) {
-    if (resident[i] & 1) return stack.size_bytes - i * page;
-  }
-  return 0;
+size_t StackSlab::WatermarkBytes(const Stack& stack) const { return UsedBytes(stack.base, stack.top()); }
+
+void StackSlab::CloseReserve(const Stack& stack) {
+  ++overflows_;
+  // Pages that are still guarded are not resident.
+  deepest_bytes_ = std::max(deepest_bytes_, UsedBytes(stack.reserve_base(), stack.top()));
+  madvise(stack.reserve_base(), kReserveBytes, MADV_DONTNEED);
+  GREENRING_CHECK(Close(stack.reserve_base(), kReserveBytes, guard_));
 }
 
-bool StackSlab::FindStackByGuardAddress(const void* address, Stack* stack) {
+StackReport StackSlab::Report() const {
+  StackReport report{.size_bytes = stack_size_bytes_, .deepest_bytes = deepest_bytes_, .overflows = overflows_};
+  for (std::byte* chunk : chunks_) {
+    for (size_t i = 0; i < kStacksPerChunk; ++i) {
+      report.deepest_bytes = std::max(report.deepest_bytes, WatermarkBytes(StackAt(chunk, i)));
+    }
+  }
+  report.recommended_bytes = RecommendedStackBytes(report.deepest_bytes, overflows_ > 0 ? stack_size_bytes_ : 0);
+  return report;
+}
+
+bool StackSlab::FindGuarded(const void* address, Stack* stack, Guard* guard) {
   const uintptr_t target = reinterpret_cast<uintptr_t>(address);
-  const size_t page = page_size_bytes();
   const size_t used = chunk_ranges_used.load(std::memory_order_acquire);
   for (size_t i = 0; i < used; ++i) {
     const uintptr_t begin = chunk_ranges[i].begin.load(std::memory_order_acquire);
@@ -192,12 +257,24 @@ bool StackSlab::FindStackByGuardAddress(const void* address, Stack* stack) {
     if (begin == 0 || target < begin || target >= begin + size_bytes) continue;
     const size_t stride_bytes = chunk_ranges[i].stride_bytes.load(std::memory_order_relaxed);
     const size_t index = (target - begin) / stride_bytes;
-    if ((target - begin) % stride_bytes >= page) return false;  // in a stack, not in a guard
-    stack->base = reinterpret_cast<std::byte*>(begin + index * stride_bytes + page);
-    stack->size_bytes = stride_bytes - page;
+    constexpr size_t kGuarded = kGuardBytes + kReserveBytes;
+    if ((target - begin) % stride_bytes >= kGuarded) return false;  // in a stack
+    stack->base = reinterpret_cast<std::byte*>(begin + index * stride_bytes + kGuarded);
+    stack->size_bytes = stride_bytes - kGuarded;
+    *guard = chunk_ranges[i].guard.load(std::memory_order_relaxed);
     return true;
   }
   return false;
+}
+
+bool StackSlab::OpenReserve(const Stack& stack, Guard guard, const void* address) {
+  const size_t depth = static_cast<size_t>(stack.base - static_cast<const std::byte*>(address));
+  const size_t open_bytes = (depth + kReserveStageBytes - 1) / kReserveStageBytes * kReserveStageBytes;
+  return Open(stack.base - open_bytes, open_bytes, guard);
+}
+
+bool StackSlab::LendGuard(const Stack& stack, Guard guard) {
+  return Open(stack.reserve_base() - kGuardLentBytes, kGuardLentBytes, guard);
 }
 
 }  // namespace greenring::green
