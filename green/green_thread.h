@@ -99,6 +99,7 @@ class GreenThread : public ListLink {
     int taken[2] = {0, 0};
   };
   HostNote* reserve_note() { return &reserve_note_; }
+  const HostNote* reserve_note() const { return &reserve_note_; }
 
   // Called in the loop's context when the green thread has been abandoned: its function will not return. Never parks.
   using AbandonedFunction = void (*)(GreenThread* thread, void* argument);
@@ -106,6 +107,7 @@ class GreenThread : public ListLink {
     on_abandoned_ = function;
     on_abandoned_argument_ = argument;
   }
+  void* on_abandoned_argument() const { return on_abandoned_argument_; }
 
   // Function objects given to Spawn fit in here.
   static constexpr size_t kFunctionBytesMax = 64;

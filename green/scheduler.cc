@@ -92,7 +92,7 @@ GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
   thread->wait_note_ = {};
   thread->run_ticks_ = 0;
   thread->switches_ = 0;
-  thread->on_abandoned_ = nullptr;
+  thread->OnAbandoned(nullptr, nullptr);
   thread->is_os_thread_ = options.is_os_thread;
   if (options.is_os_thread) {
     GREENRING_CHECK(os_thread() == nullptr);

@@ -72,8 +72,8 @@ class SwitchHook {
   // host can do nothing to that end. In the fault's signal handler: async-signal-safe, on another stack.
   virtual bool OnReserveEntered(GreenThread* thread) { return false; }
 
-  // `thread`, which runs, is back on its stack: what OnReserveEntered did is undone. False: not now.
-  virtual bool OnReserveLeft(GreenThread* thread) { return true; }
+  // `thread`, which runs, is back on its stack: what OnReserveEntered did is undone. Never parks.
+  virtual void OnReserveLeft(GreenThread* thread) {}
 
   // `thread`, which passes for the running one, never runs again: give up for good what it holds. On another stack, in
   // the middle of whatever it did. Never parks.
@@ -233,6 +233,13 @@ class Scheduler {
       CloseReserve(current_);
   }
 
+  // `observer` is called with every green thread that was abandoned, when its owner has been told; in the loop's
+  // context. Before Run.
+  void SetAbandonedObserver(GreenThread::AbandonedFunction observer, void* argument) {
+    abandoned_observer_ = observer;
+    abandoned_observer_argument_ = argument;
+  }
+
   // How much of its stack `thread`, which is parked, runnable or the current one, uses now. Never parks.
   size_t StackUseBytes(const GreenThread& thread) const;
 
@@ -316,8 +323,10 @@ class Scheduler {
   int quiet_turns_ = 0;                         // of these the last ones, which had nothing to run
   GreenThread* current_ = nullptr;
   uint64_t switched_at_ticks_ = 0;
-  GreenThread* ever_ = nullptr;       // every control block, linked by GreenThread::next_ever_
-  GreenThread* leaving_ = nullptr;    // who was current before: until the switch is done, the stack is still its
+  GreenThread* ever_ = nullptr;     // every control block, linked by GreenThread::next_ever_
+  GreenThread* leaving_ = nullptr;  // who was current before: until the switch is done, the stack is still its
+  GreenThread::AbandonedFunction abandoned_observer_ = nullptr;
+  void* abandoned_observer_argument_ = nullptr;
   GreenThread* abandoned_ = nullptr;  // whose owners have not been told
   GreenThread* free_ = nullptr;       // ended green threads, with stack and context, for reuse
   SwitchHook* hook_ = nullptr;

@@ -10,7 +10,7 @@ void RuntimeSection::Abandon() { thread_->scheduler_->AbandonCurrent(); }
 void Scheduler::CloseReserve(GreenThread* thread) {
   const std::byte* here = static_cast<const std::byte*>(__builtin_frame_address(0));
   if (here < thread->stack_.base + thread->stack_.size_bytes / 4) return;  // it may need it again at once
-  if (hook_ != nullptr && !hook_->OnReserveLeft(thread)) return;
+  if (hook_ != nullptr) hook_->OnReserveLeft(thread);
   thread->reserve_open_ = false;
   thread->reserve_note_ = {};
   slab_.CloseReserve(thread->stack_);
@@ -38,6 +38,7 @@ void Scheduler::TellOwners() {
     abandoned_ = thread->next_free_;
     thread->next_free_ = nullptr;
     if (thread->on_abandoned_ != nullptr) thread->on_abandoned_(thread, thread->on_abandoned_argument_);
+    if (abandoned_observer_ != nullptr) abandoned_observer_(thread, abandoned_observer_argument_);
   }
 }
 

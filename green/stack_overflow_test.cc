@@ -46,12 +46,9 @@ class FakeHost : public SwitchHook {
     thread->reserve_note()->taken[0] = 1;
     return can_end;
   }
-  bool OnReserveLeft(GreenThread* thread) override {
-    ++asked_to_leave;
-    if (!can_leave) return false;
+  void OnReserveLeft(GreenThread* thread) override {
     ++left;
     thread->reserve_note()->taken[0] = 0;
-    return true;
   }
   void OnAbandoned(GreenThread* thread) override { abandoned.push_back(thread->id()); }
 
@@ -59,9 +56,7 @@ class FakeHost : public SwitchHook {
   bool MustEnd() const { return Scheduler::Current()->current()->reserve_note()->taken[0] != 0; }
 
   bool can_end = true;
-  bool can_leave = true;
   int entered = 0;
-  int asked_to_leave = 0;
   int left = 0;
   std::vector<uint64_t> abandoned;
 };
@@ -147,20 +142,6 @@ TEST_P(StackOverflowTest, ASwitchClosesTheReserveOnceTheStackIsShallowAgain) {
   });
   RunAll();
   EXPECT_EQ(host_.left, 1);
-}
-
-TEST_P(StackOverflowTest, ReserveStaysOpenWhileTheHostCannotUndoWhatItDid) {
-  scheduler_.Spawn([&] {
-    RecurseUntilTold();
-    host_.can_leave = false;
-    scheduler_.Park(clock_.NowNs() + 1);
-    EXPECT_TRUE(scheduler_.current()->reserve_open());
-    host_.can_leave = true;
-    scheduler_.Park(clock_.NowNs() + 1);
-    EXPECT_FALSE(scheduler_.current()->reserve_open());
-  });
-  RunAll();
-  EXPECT_EQ(host_.asked_to_leave, 2);
 }
 
 TEST_P(StackOverflowTest, AnyNumberOfOverflowsInARow) {

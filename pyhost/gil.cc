@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "pyhost/greenlet_state.h"
 #include "pyhost/python.h"
+#include "pyhost/recursion.h"
 
 extern "C" char _PyRuntime;  // CPython's, of a type that only its own sources know
 
@@ -56,6 +57,18 @@ void PythonSwitchHook::OnSwitchOut(green::GreenThread* thread) {
 void PythonSwitchHook::OnIdle() {
   GiveUpGil();
   if (loop_state_.load(std::memory_order_relaxed) == LoopState::kBusy) SetLoopState(LoopState::kIdle);
+}
+
+bool PythonSwitchHook::OnReserveEntered(green::GreenThread* thread) { return ExhaustRecursion(thread); }
+
+void PythonSwitchHook::OnReserveLeft(green::GreenThread* thread) { RestoreRecursion(thread); }
+
+void PythonSwitchHook::OnAbandoned(green::GreenThread* thread) {
+  PyThreadState* const own = PyGILState_GetThisThreadState();
+  thread->reserve_note()->state = own;
+  if (own == nullptr || own != CurrentState()) return;
+  gil_held_ = true;
+  GiveUpGil();
 }
 
 void PythonSwitchHook::StartWatch() {

@@ -43,6 +43,12 @@ class PythonSwitchHook final : public green::SwitchHook {
   void OnSwitchOut(green::GreenThread* thread) override;
   void OnIdle() override;
 
+  // Stack overflows: Python code gets RecursionError (recursion.h). Of one that is abandoned the state and what its
+  // frames refer to are lost on purpose: the interpreter has to be ended by Interpreter::EndWithThreads.
+  bool OnReserveEntered(green::GreenThread* thread) override;
+  void OnReserveLeft(green::GreenThread* thread) override;
+  void OnAbandoned(green::GreenThread* thread) override;
+
   // For other OS threads that watch how long a green thread runs: as many as have started and not ended. Scheduler's
   // thread only.
   void StartWatch();

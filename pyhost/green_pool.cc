@@ -27,9 +27,10 @@ IntrusiveList<GreenPool::Job>& Errands() {
 
 // A green thread of the pool, on its own stack.
 struct GreenPool::Runner : ListLink {
-  explicit Runner(green::GreenThread* thread) : thread(thread) {}
+  Runner(GreenPool* pool, green::GreenThread* thread) : pool(pool), thread(thread) {}
   ~Runner() { Unlink(); }
 
+  GreenPool* const pool;
   green::GreenThread* const thread;
   Job* job = nullptr;  // nullptr: idle
   Runner* next_idle = nullptr;
@@ -131,6 +132,7 @@ absl::Status GreenPool::Begin(Job* job) {
 
 void GreenPool::ServeErrands() {
   for (;;) {
+    scheduler_->LeaveReserve();
     {
       const ScopedPythonThread python;
       DoErrands();
@@ -143,7 +145,32 @@ void GreenPool::ServeErrands() {
   OnThreadEnded();
 }
 
+void GreenPool::OnAbandoned(green::GreenThread*, void* argument) {
+  auto* const runner = static_cast<Runner*>(argument);  // on the stack that is lost, and stays as it is
+  GreenPool* const pool = runner->pool;
+  runner->Unlink();
+  if (runner->job != nullptr) pool->lost_.push_back(runner->job);
+  --pool->thread_count_;  // the errands thread is still there: it is never the last
+  pool->scheduler_->Unpark(pool->errands_thread_);
+}
+
+void GreenPool::EndLost(Job* job) {
+  Interruptible::Of(job->thread_)->Withdraw(&job->cancellation_);
+  const PyRef error(PyObject_CallFunction(PyExc_RecursionError, "s", "the stack overflowed, and the function is lost"));
+  job->CancelBeforeRun(error.get());
+  job->state_ = Job::State::kEnded;
+  job->thread_ = nullptr;
+  job->Unlink();
+  job->OnEnded();
+  --job_count_;
+}
+
 void GreenPool::DoErrands() {
+  while (!lost_.empty()) {
+    Job* const job = lost_.back();
+    lost_.pop_back();
+    EndLost(job);
+  }
   while (Job* job = Errands().PopFront()) {
     if (job->state_ == Job::State::kRunning) {
       job->cancel_asked_ = false;
@@ -158,7 +185,8 @@ void GreenPool::DoErrands() {
 void GreenPool::RunJobs(Job* first) {
   {
     const ScopedPythonThread python;
-    Runner self(scheduler_->current());
+    Runner self(this, scheduler_->current());
+    self.thread->OnAbandoned(&GreenPool::OnAbandoned, &self);
     self.job = first;
     live_.PushBack(&self);
     do {
@@ -193,6 +221,7 @@ void GreenPool::RunOne(Runner* runner) {
 }
 
 bool GreenPool::AwaitJob(Runner* runner) {
+  scheduler_->LeaveReserve();
   CloseIfDone();
   if (closed_ || idle_count_ == kIdleMax) return false;
   runner->next_idle = idle_;

@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/intrusive_list.h"
@@ -143,6 +144,8 @@ class GreenPool {
   bool AwaitJob(Runner* runner);
   void CloseIfDone();
   void OnThreadEnded();
+  static void OnAbandoned(green::GreenThread* thread, void* runner);
+  void EndLost(Job* job);
 
   static inline constinit GreenPool* open_pool_ = nullptr;
   static inline constinit bool in_forked_child_ = false;
@@ -154,6 +157,7 @@ class GreenPool {
   Runner* idle_ = nullptr;  // last in, first out
   size_t idle_count_ = 0;
   size_t thread_count_ = 0;
+  std::vector<Job*> lost_;  // whose stacks overflowed; to be ended by the errands thread, which has the GIL
   bool stopping_ = false;
   std::atomic<const char*> cancel_all_reason_{nullptr};  // CancelAll was called
 

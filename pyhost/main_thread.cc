@@ -48,7 +48,8 @@ void MainThread::AwaitSignal() {
 void MainThread::CallSignalHandlers() {
   ScopedAttach attached(state_);
   // One that raises has nobody above it to catch that: it is told to sys.unraisablehook, the rest are served. Not
-  // PyErr_CheckSignals, which leaves CPython's note that there are signals, as they are when others have looked at them.
+  // PyErr_CheckSignals, which leaves CPython's note that there are signals, as they are when others have looked at
+  // them.
   while (Py_MakePendingCalls() < 0) PyErr_WriteUnraisable(nullptr);
 }
 

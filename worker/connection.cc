@@ -143,9 +143,7 @@ void Connection::OnServed() {
   } else if (broken()) {
     Close(ioloop::CloseMode::kAbort);
   } else if (!exchange_->finished()) {
-    // Cut short: only a close tells the client so. Where a close would look like the end of the body, a reset does.
-    const bool looks_complete = exchange_->response_body().kind() == protocol::ResponseBody::Kind::kUntilClose;
-    Close(exchange_->status() != 0 && looks_complete ? ioloop::CloseMode::kAbort : ioloop::CloseMode::kLinger);
+    Close(CutShort());
   } else if (!exchange_->keep_alive()) {
     const bool unread = exchange_->body_unread() || exchange_->input_bytes() > 0;
     Close(unread ? ioloop::CloseMode::kLinger : ioloop::CloseMode::kFlush);
@@ -156,6 +154,26 @@ void Connection::OnServed() {
   } else {
     NextRequest();
   }
+}
+
+void Connection::OnAbandoned() {
+  exchange_->EndRequest();
+  const bool answered = exchange_->AnswerAbandoned();
+  service_->LogServed(this, *exchange_);
+  const ioloop::CloseMode mode = answered || exchange_->finished() ? ioloop::CloseMode::kLinger : CutShort();
+  std::exchange(exchange_, nullptr)->Orphan();
+  if (stream_closed_) {
+    MaybeDelete();
+  } else {
+    Close(broken() ? ioloop::CloseMode::kAbort : mode);
+  }
+}
+
+// How to close where the response is not complete: only a close tells the client so. Where a close would look like the
+// end of the body, a reset does.
+ioloop::CloseMode Connection::CutShort() const {
+  const bool looks_complete = exchange_->response_body().kind() == protocol::ResponseBody::Kind::kUntilClose;
+  return exchange_->status() != 0 && looks_complete ? ioloop::CloseMode::kAbort : ioloop::CloseMode::kLinger;
 }
 
 void Connection::SkipBody() {

@@ -59,6 +59,11 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
 
   // The application is done with the exchange. The exchange is no longer the caller's.
   void OnServed();
+
+  // The core is gone in the middle of the exchange: the client gets a 500 if it has got nothing yet, and the connection
+  // is closed. In the loop's context.
+  void OnAbandoned();
+
   // The core starts to wait for the client, and has ceased to: the time without progress is limited.
   void StartWait();
   void EndWait();
@@ -98,6 +103,7 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   void SkipBody();
   void NextRequest();
   void Refuse(int status, std::string_view reason, int retry_after_s = -1);
+  ioloop::CloseMode CutShort() const;
   void Close(ioloop::CloseMode mode);
   void ReleaseExchange();
   void MaybeDelete();

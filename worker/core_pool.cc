@@ -40,6 +40,9 @@ void CorePool::Withdraw(HttpExchange* exchange) {
 }
 
 HttpExchange* CorePool::Next() {
+  auto* const core = static_cast<LiveCore*>(scheduler_->current()->on_abandoned_argument());
+  core->exchange = nullptr;
+  scheduler_->LeaveReserve();
   while (queue_depth_ == 0) {
     if (stopping_) return nullptr;
     IdleCore self{scheduler_->current(), idle_};
@@ -51,7 +54,8 @@ HttpExchange* CorePool::Next() {
     while (self.idle) scheduler_->ParkUncancellable();
   }
   --queue_depth_;
-  return ready_.PopFront();
+  core->exchange = ready_.PopFront();
+  return core->exchange;
 }
 
 void CorePool::Refill() {
@@ -69,8 +73,18 @@ void CorePool::Refill() {
 }
 
 void CorePool::RunCore() {
+  LiveCore self{.pool = this};
+  scheduler_->current()->OnAbandoned(&CorePool::OnAbandoned, &self);
   runner_->RunCore(this);
   if (--live_count_ == 0 && stopping_) runner_->OnCoresEnded();
+}
+
+void CorePool::OnAbandoned(green::GreenThread* thread, void* argument) {
+  auto* const core = static_cast<LiveCore*>(argument);  // on the stack that is lost, and stays as it is
+  CorePool* const pool = core->pool;
+  --pool->live_count_;
+  pool->runner_->OnCoreAbandoned(thread, core->exchange);
+  if (pool->live_count_ == 0 && pool->stopping_) pool->runner_->OnCoresEnded();
 }
 
 void CorePool::Stop() {

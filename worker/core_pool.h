@@ -33,7 +33,11 @@ class CorePool final : private green::WorkSource {
     // The life of a core, on its green thread: calls pool->Next() for one request after the other until it is null.
     virtual void RunCore(CorePool* pool) = 0;
 
-    // After Stop: the last core has ended.
+    // The stack of `core` has overflowed for good: it is gone, and `exchange`, which it was working for, is not to be
+    // used for another request; null: for none. In the loop's context.
+    virtual void OnCoreAbandoned(green::GreenThread* core, HttpExchange* exchange) = 0;
+
+    // After Stop: the last core has ended, or been abandoned.
     virtual void OnCoresEnded() = 0;
 
    protected:
@@ -66,8 +70,13 @@ class CorePool final : private green::WorkSource {
 
  private:
   struct IdleCore;  // on the idle core's stack
+  struct LiveCore {
+    CorePool* pool;
+    HttpExchange* exchange = nullptr;  // that it works for
+  };
 
   void RunCore();
+  static void OnAbandoned(green::GreenThread* thread, void* core);
 
   void Refill() override;
 

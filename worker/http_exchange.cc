@@ -125,6 +125,26 @@ HttpExchange::Skip HttpExchange::SkipBody() {
   return Skip::kDone;
 }
 
+bool HttpExchange::AnswerAbandoned() {
+  if (status_ != 0) return false;
+  status_ = 500;
+  connection_->stream()->Append(protocol::SimpleResponse(status_, "the request used up its stack",
+                                                         {.http10 = head_.version == protocol::HttpVersion::kHttp10,
+                                                          .is_head = head_.method == "HEAD",
+                                                          .date_line = connection_->service()->DateLine()}));
+  return true;
+}
+
+void HttpExchange::Orphan() {
+  EndRequest();
+  SetInterrupter(nullptr);
+  failed_ = true;
+  reader_ = nullptr;
+  head_input_.Clear();  // without input a reader finds out that it has failed
+  body_input_.Clear();
+  connection_ = nullptr;
+}
+
 void HttpExchange::Shrink() {
   head_input_.Reset();
   body_input_.Reset();

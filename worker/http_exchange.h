@@ -82,6 +82,13 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // The Content-Length account at the end, for the error log.
   const protocol::ResponseBody& response_body() const { return response_body_; }
 
+  // The core that worked for it is gone: a 500 is sent if nothing has been sent yet. False: something has.
+  bool AnswerAbandoned();
+
+  // That core has left references to this behind: every use of them fails from now on. It is never used for another
+  // request, nor freed.
+  void Orphan();
+
   // Gives back unusual amounts of memory before the exchange is kept for reuse.
   void Shrink();
 

@@ -105,6 +105,7 @@ class HttpServiceTest : public ::testing::Test, public CorePool::Runner, public 
       connection->OnServed();
     }
   }
+  void OnCoreAbandoned(green::GreenThread*, HttpExchange* exchange) override { exchange->connection()->OnAbandoned(); }
   void OnCoresEnded() override {}
   void OnOverdue() override { ++overdue_; }
   void OnDrained() override {

@@ -31,12 +31,14 @@
 #include "pyhost/main_thread.h"
 #include "pyhost/module/module.h"
 #include "pyhost/preemption.h"
+#include "pyhost/recursion.h"
 #include "pyhost/wsgi_handler.h"
 #include "worker/access_log.h"
 #include "worker/connection.h"
 #include "worker/core_pool.h"
 #include "worker/dump_signal.h"
 #include "worker/http_service.h"
+#include "worker/last_resort.h"
 #include "worker/log.h"
 #include "worker/shutdown_signal.h"
 #include "worker/thread_dumper.h"
@@ -96,6 +98,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
         pool_(&scheduler_, this),
         dumper_(&scheduler_, error_log) {
     scheduler_.SetSwitchHook(&switch_hook_);
+    scheduler_.SetAbandonedObserver(
+        [](green::GreenThread* thread, void* worker) { static_cast<Worker*>(worker)->OnAbandoned(*thread); }, this);
   }
 
   ~Worker() { scheduler_.RemoveTimer(&patience_); }
@@ -115,6 +119,9 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     main_thread_ = &main_thread;
     main_thread.Start([this] { dumper_.Stop(); });
     dumper_.Start([this] { scheduler_.Stop(); });
+    LastResort::SetPatience(options_.drain_timeout_ns + kUnwindNs + kLastResortNs);
+    green::SetAbandonAlarm(&LastResort::Arm);
+    green::InstallStackOverflowHandler();  // the application's own, faulthandler's for one, is now behind it
     {
       std::optional<pyhost::Preemption> preemption;
       if (options_.time_slice_ns > 0) preemption.emplace(&switch_hook_, options_.time_slice_ns);
@@ -131,7 +138,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     } else if (scheduler_.os_thread() != nullptr) {
       error_log_->Message("threads of the application did not end after the drain; exiting without them");
     }
-    return scheduler_.stats().live == 0;
+    ReportStacks();
+    return scheduler_.stats().live == 0 && scheduler_.stats().abandoned == 0;
   }
 
   // Of the process, after Serve.
@@ -147,6 +155,9 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   // How long cores have to unwind after their connections were taken from them.
   static constexpr int64_t kUnwindNs = 2 * kNanosecondsPerSecond;
 
+  // And the process to end after that, before the last resort.
+  static constexpr int64_t kLastResortNs = 5 * kNanosecondsPerSecond;
+
   void RunCore(CorePool* pool) override {
     pyhost::ScopedPythonThread python;
     while (HttpExchange* exchange = pool->Next()) {
@@ -154,7 +165,37 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
       handler_->Handle({exchange->head(), connection->peer(), *connection->listener()->environ}, exchange);
       connection->OnServed();
       pyhost::Interruptible::Current()->Reset();
+      if (scheduler_.stats().overflows != overflows_reported_) [[unlikely]] {
+        scheduler_.LeaveReserve();  // now, so that the report has it
+        ReportStacks();
+      }
     }
+  }
+
+  void OnCoreAbandoned(green::GreenThread* core, HttpExchange* exchange) override {
+    if (exchange == nullptr) return;
+    error_log_->Message(absl::StrCat(std::string(exchange->head().method), " ", std::string(exchange->head().target),
+                                     ": the stack of its green thread overflowed; the request is lost"));
+    exchange->connection()->OnAbandoned();
+  }
+
+  // Any green thread; its owner knows already.
+  void OnAbandoned(const green::GreenThread& thread) {
+    ReportStacks();
+    Drain(absl::StrCat("the stack of green thread ", thread.id(), " (", thread.name(),
+                       ") is lost, with the memory and the locks that it holds: draining, so that this worker can be "
+                       "replaced\n",
+                       pyhost::DescribeAbandonedStack(thread.reserve_note()->state)),
+          kExitUnfit);
+  }
+
+  // To the error log: after an overflow, and at the end. On demand: greenring.stack_report().
+  void ReportStacks() {
+    overflows_reported_ = scheduler_.stats().overflows;
+    const green::StackReport report = scheduler_.slab()->Report();
+    error_log_->Message(absl::StrCat("stacks: deepest use ", report.deepest_bytes / 1024, " KiB of ",
+                                     report.size_bytes / 1024, " KiB, ", overflows_reported_,
+                                     " overflows; recommended --stack_size=", report.recommended_bytes / 1024, "KiB"));
   }
 
   // What is still at work: so many requests, and what the pool runs.
@@ -211,6 +252,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   Patience patience_{this};
   int exit_code_ = 0;
   bool unwinding_ = false;
+  uint64_t overflows_reported_ = 0;
 };
 
 // The sockets of a server that was killed live on until the kernel has torn its ring down: an address in use is tried
@@ -267,6 +309,7 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options) {
   if (!listeners.ok()) return listeners.status();
   ShutdownSignal shutdown_signal(ring->get());
   DumpSignal dump_signal(error_file->get());
+  LastResort last_resort(kExitUnfit);
 
   pyhost::RegisterModule();
   absl::StatusOr<std::unique_ptr<pyhost::Interpreter>> interpreter =

@@ -11,7 +11,8 @@
 
 namespace greenring::worker {
 
-// The exit code of a worker that has drained itself: nothing is lost, but it has to be replaced.
+// The exit code of a worker that has drained itself, and has to be replaced: a request did not heed its timeout, or a
+// stack overflowed so that it is lost.
 inline constexpr int kExitUnfit = 3;
 
 // Serves until a drain, and returns the exit code: 0 if the drain was asked for by SIGTERM or SIGINT, else kExitUnfit.

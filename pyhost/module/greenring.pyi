@@ -347,3 +347,30 @@ def dump(file: SupportsWrite[str] | None = None) -> str:
 
     docs/DEBUGGING.md explains what it says. RuntimeError on other threads.
     """
+
+@final
+class StackReport(tuple[int, int, int, int, int]):
+    """How much stack green threads need, in bytes."""
+
+    @property
+    def size(self) -> int:
+        """What each green thread has (--stack_size)."""
+    @property
+    def used(self) -> int:
+        """What the caller uses now; 0 on no green thread."""
+    @property
+    def deepest(self) -> int:
+        """What the deepest of all has used so far. More than `size`: in an overflow."""
+    @property
+    def overflows(self) -> int:
+        """How many times a stack has overflowed."""
+    @property
+    def recommended(self) -> int:
+        """What --stack_size should be."""
+
+def stack_report() -> StackReport:
+    """How much stack green threads have, use and need.
+
+    A system call for each stack: not for every request. RuntimeError in another OS thread, or while the application is
+    being imported.
+    """

@@ -9,8 +9,8 @@ namespace greenring::pyhost {
 namespace {
 
 constexpr bool (*kParts[])(PyObject* module) = {
-    &AddErrors, &AddAudit,     &AddTimeout,    &AddGo,      &AddChannel,
-    &AddSelect, &AddWaitGroup, &AddScheduling, &AddRequest, &AddDump,
+    &AddErrors,    &AddAudit,      &AddTimeout, &AddGo,   &AddChannel, &AddSelect,
+    &AddWaitGroup, &AddScheduling, &AddRequest, &AddDump, &AddStack,
 };
 
 PyModuleDef kModule = {

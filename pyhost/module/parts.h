@@ -16,5 +16,6 @@ bool AddWaitGroup(PyObject* module);
 bool AddScheduling(PyObject* module);
 bool AddRequest(PyObject* module);
 bool AddDump(PyObject* module);
+bool AddStack(PyObject* module);
 
 }  // namespace greenring::pyhost

@@ -103,7 +103,7 @@ class Server:
         self.command += [f"--http={address}" for address in http]
         self.command += flags
         self.listeners = []
-        self._usual = (r"\] signal \d+: draining$", *usual)
+        self._usual = (r"\] signal \d+: draining$", r"\] stacks: deepest use \d+ KiB of \d+ KiB, 0 overflows;", *usual)
         self._env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
         self._stdout = tempfile.TemporaryFile()
         self._signalled = False
