@@ -26,18 +26,25 @@ struct ExceptionGlobals {
   unsigned int uncaught_exceptions;
 };
 
+// Where this OS thread keeps what is saved: asked for once a turn, not at every switch.
+struct RuntimeState {
+  ExceptionGlobals* exceptions = nullptr;
+  int* error_number = nullptr;
+};
+constinit thread_local RuntimeState runtime;
+
+void FindRuntimeState() { runtime = {reinterpret_cast<ExceptionGlobals*>(abi::__cxa_get_globals()), &errno}; }
+
 inline void Save(SavedThreadState* saved) {
-  const ExceptionGlobals* globals = reinterpret_cast<ExceptionGlobals*>(abi::__cxa_get_globals());
-  saved->caught_exceptions = globals->caught_exceptions;
-  saved->uncaught_exceptions = globals->uncaught_exceptions;
-  saved->error_number = errno;
+  saved->caught_exceptions = runtime.exceptions->caught_exceptions;
+  saved->uncaught_exceptions = runtime.exceptions->uncaught_exceptions;
+  saved->error_number = *runtime.error_number;
 }
 
 inline void Restore(const SavedThreadState& saved) {
-  ExceptionGlobals* globals = reinterpret_cast<ExceptionGlobals*>(abi::__cxa_get_globals());
-  globals->caught_exceptions = saved.caught_exceptions;
-  globals->uncaught_exceptions = saved.uncaught_exceptions;
-  errno = saved.error_number;
+  runtime.exceptions->caught_exceptions = saved.caught_exceptions;
+  runtime.exceptions->uncaught_exceptions = saved.uncaught_exceptions;
+  *runtime.error_number = saved.error_number;
 }
 
 // Control blocks at the same offset in every page would all compete for the same cache sets: they are spread.
@@ -187,6 +194,7 @@ void Scheduler::RunReady() {
   GREENRING_CHECK(current_ == nullptr);
   Scheduler* const outer = current_scheduler_;
   current_scheduler_ = this;
+  FindRuntimeState();
   switches_left_ = kSwitchesPerPollMax;
   if (!yielded_to_loop_.empty() && IsTurnOfYielded()) run_queue_.PushBack(yielded_to_loop_.PopFront());
   while (switches_left_ > 0 && SomethingRunnable()) {
