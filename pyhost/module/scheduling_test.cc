@@ -79,6 +79,18 @@ TEST_F(SchedulingTest, DurationsThatMakeNoSenseAreRefused) {
       "  else: assert False, wrong\n");
 }
 
+TEST_F(SchedulingTest, DumpsTellWhatEverybodyWaitsIn) {
+  Run("channel, group = Channel(), WaitGroup()\n"
+      "never = group.go(sleep, 100)\n"
+      "handles = [go(channel.recv), go(Channel().send, 1), go(select, channel), go(group.wait), go(never.join), "
+      "never]\n"
+      "yield_()\n"
+      "calls = {thread.id: thread.call for thread in threads()}\n"
+      "assert [calls[handle.id] for handle in handles] == ['Channel.recv', 'Channel.send', 'greenring.select',\n"
+      "    'WaitGroup.wait', 'Handle.join', 'greenring.sleep'], calls\n"
+      "for handle in handles: handle.cancel()\n");
+}
+
 TEST_F(SchedulingTest, OffGreenThreadsSleepSleepsAndCurrentIsNone) {
   Execute(
       "import time\n"
