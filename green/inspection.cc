@@ -14,6 +14,8 @@ std::string_view StateName(GreenThread::State state) {
       return "running";
     case GreenThread::State::kParked:
       return "parked";
+    case GreenThread::State::kAbandoned:
+      return "abandoned";
   }
   return "unknown";
 }

@@ -57,6 +57,11 @@ struct Block {
   std::string place;
 };
 
+// What was left when an abandoned green thread's stack overflowed refers to what may be gone.
+const CurrentRequest* CurrentRequestOf(const GreenThread& thread) {
+  return thread.state() == GreenThread::State::kAbandoned ? nullptr : CurrentRequest::Of(&thread);
+}
+
 std::string DescribeState(const ThreadInfo& info, int64_t now_ns) {
   std::string text = absl::StrCat(std::string(green::StateName(info.state)), " ", Seconds(info.since_ns));
   if (info.state == GreenThread::State::kParked) {
@@ -90,7 +95,7 @@ Block BlockOf(const ThreadInfo& info, PyThreadState* state, int64_t now_ns) {
   Block block;
   block.info = info;
   block.head = HeadOf(info, now_ns);
-  if (const CurrentRequest* const request = CurrentRequest::Of(info.thread); request != nullptr) {
+  if (const CurrentRequest* const request = CurrentRequestOf(*info.thread); request != nullptr) {
     absl::StrAppend(&block.details, "  ", RequestOf(*info.thread), ", for ", Seconds(request->AgeNs()));
     if (request->deadline_ns() != kNeverNs) {
       absl::StrAppend(&block.details, ", times out in ",
@@ -99,7 +104,8 @@ Block BlockOf(const ThreadInfo& info, PyThreadState* state, int64_t now_ns) {
     block.details += "\n";
   }
   block.details += AccountsOf(info);
-  const std::string python = state != nullptr ? FormatPythonStack(state) : std::string();
+  const bool is_whole = state != nullptr && info.state != GreenThread::State::kAbandoned;
+  const std::string python = is_whole ? FormatPythonStack(state) : std::string();
   absl::StrAppend(&block.details, python);
   block.place = PlaceOf(info) + python;
   return block;
@@ -198,7 +204,7 @@ void AddBlocks(const std::vector<Block>& blocks, BoundedText* out) {
 }  // namespace
 
 std::string RequestOf(const GreenThread& thread) {
-  const CurrentRequest* const request = CurrentRequest::Of(&thread);
+  const CurrentRequest* const request = CurrentRequestOf(thread);
   if (request == nullptr) return "";
   return absl::StrCat(std::string(request->method()), " ", std::string(request->target().substr(0, kTargetBytesMax)));
 }

@@ -293,7 +293,7 @@ class ThreadInfo(tuple[Any, ...]):
 
     @property
     def state(self) -> str:
-        """running, runnable or parked"""
+        """running, runnable or parked; abandoned: its stack overflowed, and it never runs again."""
 
     @property
     def waiting_for(self) -> str | None:

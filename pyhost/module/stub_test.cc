@@ -78,8 +78,8 @@ TEST_F(StubTest, TheMembersOfClassesAgree) {
 for name, node in classes.items():
     real, stub = getattr(greenring, name), functions_of(node)
     methods = {n for n in stub if not n.startswith('_')}
-    attributes = {n for n in vars(real) if not n.startswith('_')} - {'n_fields', 'n_sequence_fields',
-                                                                     'n_unnamed_fields'}  # of structseq
+    attributes = {n for n in vars(real) if not n.startswith('_')}
+    attributes -= {'n_fields', 'n_sequence_fields', 'n_unnamed_fields'}  # of every struct sequence
     values = {n.target.id for n in node.body if isinstance(n, ast.AnnAssign)}
     assert methods == attributes - values, (name, methods ^ (attributes - values))
     for special in stub.keys() - methods - {'__init__', '__new__'}:

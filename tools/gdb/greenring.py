@@ -18,7 +18,7 @@ leaves stacks out: `kill -ABRT` makes the kernel write the core file.
 import gdb
 import gdb.unwinder
 
-_STATES = {0: "ended", 1: "runnable", 2: "running", 3: "parked"}
+_STATES = {0: "ended", 1: "runnable", 2: "running", 3: "parked", 4: "abandoned"}
 _NO_DEADLINE = (1 << 63) - 1
 _ENGINE_UCONTEXT = 0
 
