@@ -86,8 +86,8 @@ protocol::ParseResult HttpExchange::ParseHead(const protocol::Limits& limits) {
 }
 
 void HttpExchange::BeginRequest() {
-  const HttpService& service = *connection_->service();
-  watch_.Begin(service.scheduler(), service.WatchOptionsFor(head_.path));
+  HttpService* const service = connection_->service();
+  watch_.Begin(service->scheduler(), service->WatchOptionsFor(head_.path));
 }
 
 void HttpExchange::OnTimedOutInQueue() { connection_->OnTimedOutInQueue(); }

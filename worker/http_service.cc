@@ -94,8 +94,20 @@ void HttpService::GiveExchange(HttpExchange* exchange) {
 
 std::string_view HttpService::DateLine() { return dates_.Line(WallClockS()); }
 
-RequestWatchOptions HttpService::WatchOptionsFor(std::string_view path) const {
-  return {.timeout_ns = options_.request_timeouts.For(path),
+// What has arrived in one turn of the loop has begun at one time, so that it is read once. On a core the turn may have
+// become old: there the next request of a pipeline begins.
+int64_t HttpService::RequestNowNs() {
+  const uint64_t turn = scheduler()->stats().turns;
+  if (turn != request_turn_ || scheduler()->current() != nullptr) {
+    request_turn_ = turn;
+    request_now_ns_ = loop_->clock()->NowNs();
+  }
+  return request_now_ns_;
+}
+
+RequestWatchOptions HttpService::WatchOptionsFor(std::string_view path) {
+  return {.started_ns = RequestNowNs(),
+          .timeout_ns = options_.request_timeouts.For(path),
           .grace_ns = options_.request_timeout_grace_ns,
           .cancel_on_disconnect = options_.cancel_on_disconnect};
 }

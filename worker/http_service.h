@@ -102,7 +102,8 @@ class HttpService {
   CorePool* cores() const { return cores_; }
   const protocol::Limits& limits() const { return options_.limits; }
   std::string_view DateLine();
-  RequestWatchOptions WatchOptionsFor(std::string_view path) const;
+  // For a request that begins now.
+  RequestWatchOptions WatchOptionsFor(std::string_view path);
   void OnOverdue() { observer_->OnOverdue(); }
 
   // The connection owns what it takes until it gives it back.
@@ -138,6 +139,7 @@ class HttpService {
   void StartTicking();
   void MaybeDrained();
   void LogAccess(Connection* connection, const protocol::RequestHead& head, int status, int64_t body_bytes);
+  int64_t RequestNowNs();
   int64_t DeadlineAfter(int64_t duration_ns) const { return tick_now_ns_ + duration_ns; }
 
   ioloop::EventLoop* const loop_;
@@ -158,6 +160,9 @@ class HttpService {
   DeadlineList<Connection> waiting_for_client_;
   Tick tick_{this};
   int64_t tick_now_ns_ = 0;  // the time of the last tick
+
+  int64_t request_now_ns_ = 0;          // the time of the last request that began
+  uint64_t request_turn_ = UINT64_MAX;  // and its turn
 
   protocol::DateCache dates_;
   bool draining_ = false;

@@ -14,7 +14,7 @@ void RequestWatch::Begin(green::Scheduler* scheduler, const RequestWatchOptions&
   disconnected_ = disconnect_told_ = false;
   cancel_on_disconnect_ = options.cancel_on_disconnect;
   grace_ns_ = options.grace_ns;
-  started_ns_ = scheduler->clock()->NowNs();
+  started_ns_ = options.started_ns;
   deadline_ns_ = kNeverNs;
   due_ = Due::kDeadline;
   SetTimeout(options.timeout_ns);

@@ -1,8 +1,8 @@
 // When one request must end early: its deadline, the client's disconnect, the worker's drain.
 //
 //   RequestWatch watch(owner);
-//   watch.Begin(scheduler, {.timeout_ns = 30 * kNanosecondsPerSecond});    // the request is queued for a core
-//   watch.SetInterrupter(interrupter);                                      // a core runs it
+//   watch.Begin(scheduler, {.started_ns = now_ns, .timeout_ns = 30 * kNanosecondsPerSecond});    // it is queued
+//   watch.SetInterrupter(interrupter);                                                            // a core runs it
 //   watch.End();
 //
 // One timer, which means in its turn:
@@ -26,7 +26,8 @@
 namespace greenring::worker {
 
 struct RequestWatchOptions {
-  int64_t timeout_ns = kNeverNs;  // kNeverNs: none
+  int64_t started_ns = 0;         // the scheduler's time, or a little less
+  int64_t timeout_ns = kNeverNs;  // from started_ns; kNeverNs: none
   int64_t grace_ns = 5 * kNanosecondsPerSecond;
   bool cancel_on_disconnect = false;
 };
@@ -54,7 +55,7 @@ class RequestWatch final : private green::Timer {
 
   explicit RequestWatch(Owner* owner) : Timer(&RequestWatch::OnTimer), owner_(owner) {}
 
-  // The request begins: its timeout is counted from now. Precondition: no other one is watched.
+  // The request begins. Precondition: no other one is watched.
   void Begin(green::Scheduler* scheduler, const RequestWatchOptions& options);
 
   // It has ended. Idempotent.
