@@ -142,7 +142,8 @@ const Flag kFlags[] = {
        return ParseInteger(text, 1, kAsyncCoresMax, &options->cores.cores_max);
      }},
     {"stack_size", "SIZE",
-     "Stack of each green thread (default 256KiB). Memory is used only as deep as the stack goes.",
+     "Stack of each green thread (default 256KiB). Memory is used only as deep as the stack goes. Who needs more gets\n"
+     "RecursionError; the error log recommends a size at the end.",
      [](Text text, Options* options) -> absl::Status {
        int64_t bytes = 0;
        absl::Status parsed = ParseBytes(text, green::kStackSizeBytesMin, green::kStackSizeBytesMax, &bytes);

@@ -169,6 +169,17 @@ def lost_thread(environ, start_response):
     return plain(start_response, b"started")
 
 
+@application.at("/lost-go")
+def lost_go(environ, start_response):
+    """In a function that greenring.go has started: how its handle ends."""
+    handle = greenring.go(_recurse_in_c, "gil")
+    try:
+        handle.result(5)
+        return plain(start_response, b"returned")
+    except RecursionError as error:
+        return plain(start_response, str(error).encode())
+
+
 @application.at("/hang-at-exit")
 def hang_at_exit(environ, start_response):
     """From now on the process does not end by itself: as when its end needs a lock that a lost stack holds."""

@@ -12,7 +12,7 @@ import unittest
 from case import ServerCase, on_each_engine
 from fixture import ENGINES, Server
 
-EXIT_STACK_OVERFLOW = 3
+EXIT_UNFIT = 3
 
 # The file of C code is compiled by the test: an extension that never meets Python.
 _SOURCE = r"""
@@ -177,7 +177,7 @@ class Abandoned(unittest.TestCase):
                         self.assertEqual(connection.read_until_close(), b"")
                     for neighbour in neighbours:
                         self.assertLess(neighbour.longest_s(), 0.5)
-                    self.assertEqual(server.wait(), EXIT_STACK_OVERFLOW)
+                    self.assertEqual(server.wait(), EXIT_UNFIT)
                     server.log.expect(r"GET /lost.*the request is lost")
                     server.log.expect(r"in _recurse_in_c")
                     server.log.expect(r"1 overflows; recommended --stack_size=\d+KiB")
@@ -193,7 +193,7 @@ class Abandoned(unittest.TestCase):
             self.assertEqual(connection.read_response().status, 500)
             connection.close()
         self.assertLess(neighbour.longest_s(), 0.5)
-        self.assertEqual(server.wait(), EXIT_STACK_OVERFLOW)
+        self.assertEqual(server.wait(), EXIT_UNFIT)
 
     def test_within_a_body_the_connection_is_closed_early(self):
         server = self.start("ucontext")
@@ -202,13 +202,19 @@ class Abandoned(unittest.TestCase):
             data = connection.read_until_close()
             self.assertIn(b"first", data)
             self.assertNotIn(b"0\r\n\r\n", data, "the end of the body is not claimed")
-        self.assertEqual(server.wait(), EXIT_STACK_OVERFLOW)
+        self.assertEqual(server.wait(), EXIT_UNFIT)
 
     def test_a_green_thread_of_the_application(self):
         server = self.start("ucontext", "--python_threads=green", "--drain_timeout=1s")
         with server.connect() as connection:
             self.assertEqual(connection.get("/lost-thread").status, 200)
-        self.assertEqual(server.wait(), EXIT_STACK_OVERFLOW)
+        self.assertEqual(server.wait(), EXIT_UNFIT)
+
+    def test_a_function_started_by_go_ends_its_handle_with_an_error(self):
+        server = self.start("ucontext")
+        with server.connect() as connection:
+            self.assertIn(b"the stack overflowed", connection.get("/lost-go").body)
+        self.assertEqual(server.wait(), EXIT_UNFIT)
 
     def test_an_end_that_hangs_is_ended(self):
         server = self.start("ucontext", "--drain_timeout=0")
@@ -217,7 +223,7 @@ class Abandoned(unittest.TestCase):
         with server.connect() as connection:
             connection.send_request("GET", "/lost?gil")
             server.log.expect("drain after a stack overflow does not end", deadline_s=20)
-        self.assertEqual(server.wait(), EXIT_STACK_OVERFLOW)
+        self.assertEqual(server.wait(), EXIT_UNFIT)
 
 
 if __name__ == "__main__":
