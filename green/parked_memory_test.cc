@@ -32,7 +32,9 @@ class ParkedMemoryTest : public ::testing::TestWithParam<Engine> {
   // Asks the kernel to write one byte there, which fails instead of faulting.
   bool KernelCanWrite(std::byte* address) {
     const ssize_t count = read(zeros_.get(), address, 1);
-    if (count < 0) EXPECT_EQ(errno, EFAULT);
+    if (count < 0) {
+      EXPECT_EQ(errno, EFAULT);
+    }
     return count == 1;
   }
 

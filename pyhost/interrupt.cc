@@ -2,19 +2,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 
 #include "base/check.h"
+#include "base/reserved_signals.h"
 #include "pyhost/py_ref.h"
 #include "pyhost/python.h"
 
 namespace greenring::pyhost {
-namespace {
-
-// Nobody uses it: the ones that are used (by debuggers and profilers) are near SIGRTMIN.
-int ReservedSignal() { return SIGRTMAX - 3; }
-
-}  // namespace
 
 constinit int Interruptible::signal_ = 0;
 constinit uintptr_t Interruptible::main_handle_ = 0;
@@ -26,9 +20,9 @@ void Interruptible::Start() {
   const PyRef handler(PyCFunction_New(&method, nullptr));
   const PyRef module(PyImport_ImportModule("signal"));
   GREENRING_CHECK(handler && module);
-  const PyRef before(PyObject_CallMethod(module.get(), "signal", "iO", ReservedSignal(), handler.get()));
+  const PyRef before(PyObject_CallMethod(module.get(), "signal", "iO", InterruptSignal(), handler.get()));
   GREENRING_CHECK(before);
-  signal_ = ReservedSignal();
+  signal_ = InterruptSignal();
   main_handle_ = PyThread_get_thread_ident();
 }
 

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/reserved_signals.h"
 #include "base/sanitizers.h"
 #include "green/green_thread.h"
 #include "green/scheduler.h"

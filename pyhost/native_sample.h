@@ -23,9 +23,6 @@
 
 namespace greenring::pyhost {
 
-// No kernel sends it, nor do people. The application's handlers for it are overwritten.
-inline constexpr int kSampleSignal = SIGSTKFLT;
-
 struct NativeSample {
   enum class State : uint8_t {
     kUnknown,  // the thread is gone, or was on its way from one to another

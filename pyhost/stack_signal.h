@@ -1,8 +1,8 @@
 // The Python stack of a thread that hangs in C code, GIL held or not: written by a signal handler of Python's
 // faulthandler.
 //
-//   if (RegisterStackSignal(SIGRTMAX - 1, fd)) ...
-//   pthread_kill(thread, SIGRTMAX - 1);               // "Stack (most recent call first): ..." to the descriptor
+//   if (RegisterStackSignal(StackSignal(), fd)) ...
+//   pthread_kill(thread, StackSignal());               // "Stack (most recent call first): ..." to the descriptor
 #pragma once
 
 namespace greenring::pyhost {

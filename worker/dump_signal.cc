@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/reserved_signals.h"
 #include "ioloop/posix/interposer.h"
 #include "pyhost/stack_signal.h"
 #include "pyhost/thread_dump.h"
@@ -72,8 +73,6 @@ void OnSignal(int signal_number, siginfo_t* info, void*) {
 bool IsOurs(const struct sigaction& action) {
   return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &OnSignal;
 }
-
-int StackSignal() { return SIGRTMAX - 1; }
 
 }  // namespace
 

@@ -8,9 +8,8 @@
 // and there the signal does what it does to any program.
 //
 // An OS thread watches: where a dump is not written within kPatienceNs, the loop thread is in C code or in a call that
-// nobody intercepts. Then it writes what can be had from outside: where the loop thread is, in C and (by Python's
-// faulthandler, which needs a signal of its own: SIGRTMAX - 1) in Python, and every green thread without its Python
-// stack.
+// nobody intercepts. Then it writes what can be had from outside: where the loop thread is, in C and (by StackSignal())
+// in Python, and every green thread without its Python stack.
 //
 // One per process. Main thread only.
 #pragma once

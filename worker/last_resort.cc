@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/reserved_signals.h"
 
 namespace greenring::worker {
 namespace {
@@ -18,8 +19,6 @@ std::atomic<int64_t> patience_ns{0};
 std::atomic<bool> armed{false};
 std::atomic<bool> exists{false};
 timer_t timer;
-
-int SignalNumber() { return SIGRTMAX - 1; }
 
 void OnTimeOver(int) {
   static constexpr char kText[] = "greenring: the drain after a stack overflow does not end; exiting\n";
@@ -38,8 +37,8 @@ LastResort::LastResort(int exit_code) {
   sigemptyset(&action.sa_mask);
   sigevent event = {};
   event.sigev_notify = SIGEV_SIGNAL;
-  event.sigev_signo = SignalNumber();
-  GREENRING_CHECK(sigaction(SignalNumber(), &action, nullptr) == 0 &&
+  event.sigev_signo = LastResortSignal();
+  GREENRING_CHECK(sigaction(LastResortSignal(), &action, nullptr) == 0 &&
                   timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
   exists.store(true);
 }
@@ -47,7 +46,7 @@ LastResort::LastResort(int exit_code) {
 LastResort::~LastResort() {
   exists.store(false);
   timer_delete(timer);
-  signal(SignalNumber(), SIG_DFL);
+  signal(LastResortSignal(), SIG_DFL);
 }
 
 void LastResort::SetPatience(int64_t duration_ns) { patience_ns.store(duration_ns); }

@@ -5,8 +5,8 @@
 //   last_resort.SetPatience(drain_timeout_ns + ...);
 //   LastResort::Arm();                        // in a signal handler, too: from now on the time runs
 //
-// A POSIX timer and its signal (SIGRTMAX - 1): needs no thread, no lock and no memory when the time comes. One in the
-// process, on its main thread.
+// A POSIX timer and its signal (base/reserved_signals.h): needs no thread, no lock and no memory when the time comes.
+// One in the process, on its main thread.
 #pragma once
 
 #include <cstdint>

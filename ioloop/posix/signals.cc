@@ -3,8 +3,7 @@
 // stack: in it nothing parks, calls are the system's. It has to return: a longjmp out of it would leave that state.
 //
 // Signals that mean a fault of the code that runs are none of our business: their handlers expect to be called by the
-// kernel and may well not return. Neither is SIGSTKFLT, which nobody sends but who looks at a thread from outside: that
-// is to change nothing.
+// kernel and may well not return. Neither is the one that looks at a thread from outside: that is to change nothing.
 #include <errno.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <atomic>
 #include <utility>
 
+#include "base/reserved_signals.h"
 #include "base/sanitizers.h"
 #include "base/unique_fd.h"
 #include "green/parking_lot.h"
@@ -59,7 +59,7 @@ GREENRING_UNINSTRUMENTED bool IsOurs(int signal) {
     case SIGTRAP:
     case SIGABRT:
     case SIGSYS:
-    case SIGSTKFLT:
+    case kSampleSignal:
     case SIGKILL:
     case SIGSTOP:
       return false;

@@ -49,7 +49,7 @@ PyStructSequence_Field kFields[] = {
     {"function", "a symbol of the library, or an offset in it"},
     {"line", "the innermost line of Python code"},
     {"stack", "all of them, the first time"},
-    {"count", "how often"},
+    {"times", "how often"},
     {"total_s", "how long in all"},
     {"longest_s", "how long at most"},
     {nullptr, nullptr},

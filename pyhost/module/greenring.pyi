@@ -269,7 +269,8 @@ class AuditRecord(tuple[Any, ...]):
     def stack(self) -> str:
         """The lines of Python code that led there the first time, the innermost last."""
     @property
-    def count(self) -> int: ...
+    def times(self) -> int:
+        """How often."""
     @property
     def total_s(self) -> float: ...
     @property

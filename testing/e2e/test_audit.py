@@ -13,7 +13,7 @@ from case import ServerCase
 from fixture import APPS, Server, eventually
 from overlap import OverlapCase
 
-Record = collections.namedtuple("Record", "kind library function line stack count total_s longest_s")
+Record = collections.namedtuple("Record", "kind library function line stack times total_s longest_s")
 
 _directory = tempfile.TemporaryDirectory()
 
@@ -44,9 +44,9 @@ class AuditCase(OverlapCase):
         """The only one of its kind, once it has been seen so often: the watcher sees an end a little later."""
         def is_there():
             found = [record for record in self.report() if record.kind == kind]
-            return found if sum(record.count for record in found) >= count else None
+            return found if sum(record.times for record in found) >= count else None
         found = eventually(is_there, f"{count} times {kind}")
-        self.assertEqual([record.count for record in found], [count], found)
+        self.assertEqual([record.times for record in found], [count], found)
         return found[0]
 
 
