@@ -64,6 +64,7 @@ void Interruptible::Post(Interrupt* interrupt) {
   GREENRING_CHECK(interrupt->state_ == Interrupt::State::kIdle);
   interrupt->state_ = Interrupt::State::kPosted;
   posted_.PushBack(interrupt);
+  if (is_lost()) return;
   green::Scheduler* const scheduler = thread_->scheduler();
   const bool is_parked = thread_->state() == green::GreenThread::State::kParked;
   scheduler->Cancel(thread_);
@@ -167,6 +168,7 @@ PyObject* Interruptible::TakeFirst() {
 
 void Interruptible::Insist(green::Timer* timer) {
   Interruptible* const self = static_cast<InsistTimer*>(timer)->on;
+  if (self->is_lost()) return;
   green::Scheduler* const scheduler = self->thread_->scheduler();
   self->EndLook();
   scheduler->Cancel(self->thread_);

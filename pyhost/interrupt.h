@@ -183,6 +183,9 @@ class Interruptible {
   static PyObject* OnSignal(PyObject* module, PyObject* arguments);
   static void RunCourier();
 
+  // Its stack is (green/stack_overflow.h): there is nobody to raise anything in.
+  bool is_lost() const { return thread_->state() == green::GreenThread::State::kAbandoned; }
+
   void SendCourier();
   void StartCourier();
   // Makes CPython's asynchronous exception of this thread what it should be. GIL held.

@@ -11,7 +11,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "green/scheduler.h"
 #include "green/stack_overflow.h"
@@ -39,6 +38,7 @@
 #include "worker/dump_signal.h"
 #include "worker/http_service.h"
 #include "worker/last_resort.h"
+#include "worker/listeners.h"
 #include "worker/log.h"
 #include "worker/shutdown_signal.h"
 #include "worker/thread_dumper.h"
@@ -64,13 +64,6 @@ void MakePythonThreadsGreen() {
 
 // What is said to whoever started the server, apart from the error log.
 void Say(const std::string& text) { std::fprintf(stderr, "greenring: %s\n", text.c_str()); }
-
-pyhost::ListenerInfo InfoOf(const ioloop::Listener& listener) {
-  if (listener.port() == 0) return {.server_name = "localhost", .server_port = "80"};
-  std::string host = listener.address().substr(0, listener.address().rfind(':'));
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  return {.server_name = host, .server_port = std::to_string(listener.port())};
-}
 
 // GIL held.
 void WarnOfLongSwitchInterval(const WorkerOptions& options, ErrorLog* error_log) {
@@ -254,35 +247,6 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   bool unwinding_ = false;
   uint64_t overflows_reported_ = 0;
 };
-
-// The sockets of a server that was killed live on until the kernel has torn its ring down: an address in use is tried
-// again for so long.
-constexpr absl::Duration kAddressInUsePatience = absl::Seconds(1);
-
-absl::StatusOr<std::unique_ptr<ioloop::Listener>> OpenListener(const std::string& address,
-                                                               const ioloop::ListenerOptions& options) {
-  const absl::Time deadline = absl::Now() + kAddressInUsePatience;
-  for (;;) {
-    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener = ioloop::Listener::Open(address, options);
-    if (!absl::IsAlreadyExists(listener.status()) || absl::Now() > deadline) return listener;
-    absl::SleepFor(absl::Milliseconds(20));
-  }
-}
-
-absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(const WorkerOptions& options) {
-  ioloop::ListenerOptions listener_options;
-  listener_options.backlog = options.listen_backlog;
-  std::vector<std::unique_ptr<ioloop::Listener>> listeners;
-  for (const std::string& address : options.http_addresses) {
-    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener = OpenListener(address, listener_options);
-    if (!listener.ok()) {
-      return absl::Status(listener.status().code(),
-                          absl::StrCat("--http=", address, ": ", listener.status().message()));
-    }
-    listeners.push_back(*std::move(listener));
-  }
-  return listeners;
-}
 
 }  // namespace
 
