@@ -8,8 +8,8 @@
 #include "base/unique_fd.h"
 #include "pyhost/python.h"
 
-// CPython's writer for handlers of fatal signals, which its headers keep to itself.
-extern "C" void _Py_DumpTraceback(int fd, PyThreadState* state);
+// CPython's writer for handlers of fatal signals, which its headers keep to itself, and shared libraries of 3.13 too.
+extern "C" [[gnu::weak]] void _Py_DumpTraceback(int fd, PyThreadState* state);
 
 namespace greenring::pyhost {
 namespace {
@@ -82,7 +82,7 @@ void RestoreRecursion(green::GreenThread* thread) {
 }
 
 std::string DescribeAbandonedStack(void* thread_state) {
-  if (thread_state == nullptr) return {};
+  if (thread_state == nullptr || _Py_DumpTraceback == nullptr) return {};
   const UniqueFd file(memfd_create("stack", MFD_CLOEXEC));
   if (!file.valid()) return {};
   _Py_DumpTraceback(file.get(), static_cast<PyThreadState*>(thread_state));

@@ -24,9 +24,10 @@ bool ExhaustRecursion(green::GreenThread* thread);
 // very moment may pass it by. No effect if it has another state now, or none. Never parks.
 void RestoreRecursion(green::GreenThread* thread);
 
-// What Python code an abandoned green thread was in the middle of, the innermost call first; empty if in none. Nothing
-// of CPython's is allocated or locked, the GIL is not needed: it reads what nobody changes any more. `thread_state`:
-// the PyThreadState that it had (reserve_note()->state). In the loop's context.
+// What Python code an abandoned green thread was in the middle of, the innermost call first; empty if in none, and
+// where CPython does not let us ask. Nothing of CPython's is allocated or locked, the GIL is not needed: it reads what
+// nobody changes any more. `thread_state`: the PyThreadState that it had (reserve_note()->state). In the loop's
+// context.
 std::string DescribeAbandonedStack(void* thread_state);
 
 }  // namespace greenring::pyhost
