@@ -1,5 +1,7 @@
 #include "pyhost/python_stack.h"
 
+#include <frameobject.h>  // PyFrame_GetBack, in CPython 3.10
+
 #include <algorithm>
 #include <vector>
 

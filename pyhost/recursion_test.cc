@@ -75,6 +75,9 @@ TEST_F(RecursionTest, UsedUpStackIsARecursionErrorLongBeforeTheLimit) {
 }
 
 TEST_F(RecursionTest, FullDepthIsBackOnceTheReserveIsLeft) {
+#if PY_VERSION_HEX < 0x030B0000
+  GTEST_SKIP() << "CPython 3.10 recurses on the C stack: the full depth needs more than this one";
+#endif
   RunOnSmallStack([&](green::Scheduler* scheduler) {
     const std::string before = Evaluate("calls()");
     for (int i = 0; i < 5; ++i) {
@@ -98,6 +101,9 @@ TEST_F(RecursionTest, FullDepthIsBackAfterAWaitWithoutTheGil) {
 }
 
 TEST_F(RecursionTest, LimitChangedMeanwhileHoldsAfterwards) {
+#if PY_VERSION_HEX < 0x030B0000
+  GTEST_SKIP() << "CPython 3.10 recurses on the C stack: the full depth needs more than this one";
+#endif
   RunOnSmallStack([&](green::Scheduler* scheduler) {
     EXPECT_NE(Evaluate("ends(450)"), "done");
     Execute("sys.setrecursionlimit(1500)");
@@ -138,8 +144,11 @@ TEST_F(RecursionTest, StackOfAnAbandonedOneIsDescribed) {
     Execute("inner()");
     PyDict_DelItemString(globals_.get(), "describe");
   });
-  EXPECT_NE(described.find("in inner"), std::string::npos) << described;
   EXPECT_EQ(DescribeAbandonedStack(nullptr), "");
+#if PY_VERSION_HEX < 0x030B0000 || PY_VERSION_HEX >= 0x030D0000
+  if (described.empty()) GTEST_SKIP() << "this CPython does not let us ask";
+#endif
+  EXPECT_NE(described.find("in inner"), std::string::npos) << described;
 }
 
 }  // namespace
