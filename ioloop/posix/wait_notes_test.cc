@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/sanitizers.h"
 #include "base/unique_fd.h"
 #include "green/inspection.h"
 #include "green/lock_holders.h"
@@ -18,6 +19,11 @@
 #include "ioloop/posix/lock_test_util.h"
 #include "ioloop/posix/lock_wait.h"
 #include "ioloop/posix/posix_world.h"
+
+#if GREENRING_TSAN
+// Mutexes are unlocked here by other green threads than have locked them.
+extern "C" const char* __tsan_default_options() { return "report_mutex_bugs=0"; }
+#endif
 
 namespace greenring::posix {
 namespace {
