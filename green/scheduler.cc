@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <threads.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -57,7 +58,8 @@ Scheduler::Scheduler(const SchedulerOptions& options) : options_(options), slab_
 
 Scheduler::~Scheduler() {
   GREENRING_CHECK(stats_.live == 0);
-  if (greenring_scheduler == this) greenring_scheduler = nullptr;
+  Scheduler* self = this;
+  std::atomic_ref(greenring_scheduler).compare_exchange_strong(self, nullptr, std::memory_order_relaxed);
   while (free_ != nullptr) {
     GreenThread* thread = free_;
     free_ = thread->next_free_;
@@ -210,7 +212,7 @@ void Scheduler::Run(Poller* poller) {
   current_scheduler_ = this;
   runs_on_.store(thrd_current(), std::memory_order_relaxed);  // pthread_self may be a green thread's
   poller_.store(poller, std::memory_order_seq_cst);
-  greenring_scheduler = this;
+  std::atomic_ref(greenring_scheduler).store(this, std::memory_order_relaxed);
   stop_ = false;
   while (!stop_) {
     DrainRemote();

@@ -241,7 +241,7 @@ PyObject* Call(PyObject* self, PyObject* arguments, PyObject* keywords) {
 PyMethodDef kMethods[] = {
     {"__enter__", &Enter, METH_NOARGS, nullptr},
     {"__exit__", &Exit, METH_VARARGS, nullptr},
-    {"extend", &Extend, METH_O, "Gives the block that many seconds more."},
+    {"extend", &Extend, METH_O, "extend($self, seconds, /)\n--\n\nGives the block that many seconds more."},
     {nullptr, nullptr, 0, nullptr},
 };
 
