@@ -9,6 +9,19 @@
 #include "pyhost/python.h"
 
 namespace greenring::pyhost {
+namespace {
+
+// From CPython 3.13 on only the main thread's evaluation loop is told of signals: the one that passes for it has to be
+// told as well, so that it looks at its next bytecode even where a library has ignored EINTR. Without the GIL.
+void TellToLook() {
+#if PY_VERSION_HEX >= 0x030D0000
+  constexpr uintptr_t kSignalsPending = 1u << 1;  // _PY_SIGNALS_PENDING_BIT
+  PyThreadState* const state = PyGILState_GetThisThreadState();
+  if (state != nullptr) __atomic_fetch_or(&state->eval_breaker, kSignalsPending, __ATOMIC_SEQ_CST);
+#endif
+}
+
+}  // namespace
 
 constinit int Interruptible::signal_ = 0;
 constinit uintptr_t Interruptible::main_handle_ = 0;
@@ -127,6 +140,7 @@ bool Interruptible::IsUnheeded() {
 void Interruptible::Pretend() {
   thread_->set_handle(main_handle_);
   PyErr_SetInterruptEx(signal_);  // anew after a switch: the real main thread may have taken the last one
+  TellToLook();
 }
 
 void Interruptible::EndLook() {
