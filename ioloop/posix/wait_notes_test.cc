@@ -154,6 +154,9 @@ TEST_F(WaitNotesTest, AnOsThreadIsAHolderToo) {
 }
 
 TEST_F(WaitNotesTest, AReaderKnowsTheWriter) {
+#if GREENRING_TSAN
+  GTEST_SKIP() << "unlocked by another green thread than has locked it, which TSan always tells of read-write locks";
+#endif
   pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
   uint64_t writer_id = 0;
   world_.Run([&] {

@@ -78,7 +78,7 @@ class Wait {
   WaitResult BlockOsThread(int64_t deadline_ns);
   void LeaveLines();
 
-  green::GreenThread* const thread_;      // nullptr: an OS thread
+  green::GreenThread* const thread_;  // nullptr: an OS thread
   const char* const call_;
   PyThread_type_lock os_lock_ = nullptr;  // held until the answer
   Waiter* first_ = nullptr;
