@@ -1,25 +1,21 @@
 #include "green/green_thread.h"
 
-#include "base/check.h"
 #include "green/scheduler.h"
 
 namespace greenring::green {
 
-void GreenThread::MoveTo(State next) {
+bool GreenThread::MayMoveTo(State next) const {
   switch (next) {
     case State::kFree:
     case State::kParked:
     case State::kAbandoned:
-      GREENRING_DCHECK(state_ == State::kRunning);
-      break;
+      return state_ == State::kRunning;
     case State::kRunnable:  // spawned, unparked, or yielding
-      GREENRING_DCHECK(state_ == State::kFree || state_ == State::kParked || state_ == State::kRunning);
-      break;
+      return state_ == State::kFree || state_ == State::kParked || state_ == State::kRunning;
     case State::kRunning:
-      GREENRING_DCHECK(state_ == State::kRunnable);
-      break;
+      return state_ == State::kRunnable;
   }
-  state_ = next;
+  return false;
 }
 
 void GreenThread::OnParkTimeout(Timer* timer) {

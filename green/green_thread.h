@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/check.h"
 #include "base/intrusive_list.h"
 #include "green/context.h"
 #include "green/stack_slab.h"
@@ -127,7 +128,11 @@ class GreenThread : public ListLink {
   GreenThread(Scheduler* scheduler, const Stack& stack) : scheduler_(scheduler), stack_(stack), timer_(this) {}
 
   // The one place where a state changes; checks that the life above allows it.
-  void MoveTo(State next);
+  void MoveTo(State next) {
+    GREENRING_DCHECK(MayMoveTo(next));
+    state_ = next;
+  }
+  bool MayMoveTo(State next) const;
   static void OnParkTimeout(Timer* timer);
 
   Scheduler* const scheduler_;

@@ -24,6 +24,13 @@ PyThreadState* CurrentState() {
 #endif
 }
 
+// That of the running green thread, whoever holds the GIL; nullptr if it has none.
+PyThreadState* StateOf(const green::GreenThread* thread) {
+  const Interruptible* const interruptible = Interruptible::Of(thread);
+  PyThreadState* const known = interruptible != nullptr ? interruptible->python_state() : nullptr;
+  return known != nullptr ? known : PyGILState_GetThisThreadState();
+}
+
 }  // namespace
 
 void PythonSwitchHook::OnSwitchIn(green::GreenThread* thread) {
@@ -49,7 +56,7 @@ void PythonSwitchHook::OnSwitchOut(green::GreenThread* thread) {
   if (Interruptible* const interruptible = Interruptible::Of(thread)) interruptible->OnSwitchOut();
   running_handle_.store(0, std::memory_order_relaxed);
   GreenletState::Save();
-  PyThreadState* const own = PyGILState_GetThisThreadState();
+  PyThreadState* const own = StateOf(thread);
   gil_held_ = own != nullptr && own == CurrentState();
   thread->set_host_data(gil_held_ ? own : nullptr);
 }
@@ -96,11 +103,13 @@ ScopedPythonThread::ScopedPythonThread() : state_(PyThreadState_New(PyInterprete
   GREENRING_CHECK(state_ != nullptr && green::GreenThread::Current() != nullptr);
   ++live_threads;
   PyEval_RestoreThread(state_);
+  interruptible_.set_python_state(state_);
 }
 
 ScopedPythonThread::~ScopedPythonThread() {
   interruptible_.Reset();
   PyThreadState_Clear(state_);  // may run Python code, and park
+  interruptible_.set_python_state(nullptr);
   PyThreadState_DeleteCurrent();
   --live_threads;
 }

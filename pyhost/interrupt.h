@@ -34,6 +34,7 @@
 
 extern "C" {
 typedef struct _object PyObject;
+typedef struct _ts PyThreadState;
 }
 
 namespace greenring::pyhost {
@@ -122,6 +123,11 @@ class Interruptible {
 
   green::GreenThread* thread() const { return thread_; }
 
+  // What PyGILState_GetThisThreadState answers on the green thread, for the switch, which asks often; nullptr: not
+  // known here. For PythonSwitchHook and ScopedPythonThread.
+  PyThreadState* python_state() const { return python_state_; }
+  void set_python_state(PyThreadState* state) { python_state_ = state; }
+
   // Has the exception of `interrupt`, which is kIdle, raised. In any context of the scheduler's OS thread, with or
   // without the GIL. Never parks.
   void Post(Interrupt* interrupt);
@@ -203,6 +209,7 @@ class Interruptible {
   static constinit uintptr_t main_handle_;  // pthread_self's answer on CPython's main thread
 
   green::GreenThread* const thread_;
+  PyThreadState* python_state_ = nullptr;
   CurrentRequest* request_ = nullptr;
   const uintptr_t handle_;  // the thread's own
   IntrusiveList<Interrupt> posted_;
