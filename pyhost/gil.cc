@@ -88,7 +88,17 @@ void PythonSwitchHook::EndWatch() { SetLoopState(--watches_ > 0 ? LoopState::kBu
 
 void PythonSwitchHook::SetLoopState(LoopState state) {
   loop_state_.store(state, std::memory_order_seq_cst);
-  if (state != LoopState::kIdle) loop_state_.notify_all();
+  if (state == LoopState::kIdle || awaiting_busy_.load(std::memory_order_seq_cst) == 0) return;
+  awaiting_busy_.store(0, std::memory_order_relaxed);
+  awaiting_busy_.notify_all();
+}
+
+// Once woken it stays awake, although the loop may be idle again by the time it runs: a loop that waits ten thousand
+// times a second does not wake its watchers as often.
+void PythonSwitchHook::AwaitBusy() {
+  if (!idle()) return;
+  awaiting_busy_.store(1, std::memory_order_seq_cst);
+  if (loop_state_.load(std::memory_order_seq_cst) == LoopState::kIdle) awaiting_busy_.wait(1);
 }
 
 void PythonSwitchHook::GiveUpGil() {

@@ -63,7 +63,7 @@ class PythonSwitchHook final : public green::SwitchHook {
   // Whether the loop waits for something to do; blocks the OS thread while it does. Between StartWatch and EndWatch.
   // Thread-safe.
   bool idle() const { return loop_state_.load(std::memory_order_relaxed) == LoopState::kIdle; }
-  void AwaitBusy() const { loop_state_.wait(LoopState::kIdle); }
+  void AwaitBusy();
 
   // Whether this OS thread is in one of the functions above.
   static bool switching() { return switching_; }
@@ -84,6 +84,7 @@ class PythonSwitchHook final : public green::SwitchHook {
   std::atomic<uintptr_t> running_handle_{0};
   int watches_ = 0;
   std::atomic<LoopState> loop_state_{LoopState::kUnwatched};
+  std::atomic<int> awaiting_busy_{0};  // 1: somebody sleeps until the loop is busy; reset by who wakes them
   bool gil_held_ = false;  // by the green thread that was switched out last, whose state is still the current one
 };
 
