@@ -4,6 +4,7 @@
 #include <link.h>
 
 #include "base/check.h"
+#include "pyhost/current_state.h"
 #include "pyhost/greenlet_state.h"
 #include "pyhost/python.h"
 #include "pyhost/recursion.h"
@@ -14,15 +15,6 @@ namespace greenring::pyhost {
 namespace {
 
 size_t live_threads = 0;
-
-// CPython's current state if the GIL is held, by whomever: never one of ours while another OS thread holds it.
-PyThreadState* CurrentState() {
-#if PY_VERSION_HEX >= 0x030D0000
-  return PyThreadState_GetUnchecked();
-#else
-  return _PyThreadState_UncheckedGet();
-#endif
-}
 
 // That of the running green thread, whoever holds the GIL; nullptr if it has none.
 PyThreadState* StateOf(const green::GreenThread* thread) {

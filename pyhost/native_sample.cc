@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -18,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/futex.h"
 #include "base/reserved_signals.h"
 #include "base/sanitizers.h"
 #include "green/green_thread.h"
@@ -62,7 +62,7 @@ GREENRING_UNINSTRUMENTED void OnSampleSignal(int, siginfo_t*, void* context) {
   }
   answer.answered.store(1, std::memory_order_release);
   const int error = errno;
-  syscall(SYS_futex, &answer.answered, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  FutexWake(&answer.answered);
   errno = error;
 }
 
@@ -132,8 +132,7 @@ void NativeSampler::AskByTheSignal(NativeSample* sample) {
     const int64_t left_ns = until_ns - Clock::Monotonic()->NowNs();
     int asked = 0;
     if (left_ns <= 0 && answer.answered.compare_exchange_strong(asked, 1)) return;
-    const timespec timeout = {.tv_sec = 0, .tv_nsec = std::max<int64_t>(left_ns, 1)};
-    syscall(SYS_futex, &answer.answered, FUTEX_WAIT_PRIVATE, 0, &timeout, nullptr, 0);
+    FutexWait(answer.answered, 0, std::max<int64_t>(left_ns, 1));
   }
   sample->program_counter = answer.program_counter;
   sample->stack_pointer = answer.stack_pointer;

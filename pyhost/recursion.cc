@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/unique_fd.h"
+#include "pyhost/current_state.h"
 #include "pyhost/python.h"
 
 // CPython's writer for handlers of fatal signals, which its headers keep to itself, and shared libraries of 3.13 too.
@@ -17,12 +18,7 @@ namespace {
 // Of the running green thread, if it holds the GIL; else nullptr.
 PyThreadState* AttachedState() {
   PyThreadState* const own = PyGILState_GetThisThreadState();
-#if PY_VERSION_HEX >= 0x030D0000
-  PyThreadState* const current = PyThreadState_GetUnchecked();
-#else
-  PyThreadState* const current = _PyThreadState_UncheckedGet();
-#endif
-  return own == current ? own : nullptr;
+  return own == CurrentState() ? own : nullptr;
 }
 
 // Takes what is left of a count; what is below zero already is left.

@@ -1,29 +1,21 @@
 #include "pyhost/watcher_thread.h"
 
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <utility>
 
 #include "base/check.h"
-#include "base/clock.h"
+#include "base/futex.h"
 #include "pyhost/python.h"
 
 namespace greenring::pyhost {
 namespace {
 
-// By the system call: the C library's waits park.
-void WaitWhileZero(std::atomic<int>* word, const timespec* timeout) {
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, timeout, nullptr, 0);
-}
-
 void SetAndWake(std::atomic<int>* word) {
   word->store(1, std::memory_order_release);  // its owner may be gone from here on; an address is enough to wake
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  FutexWake(word);
 }
 
 }  // namespace
@@ -51,15 +43,13 @@ void WatcherThread::Join() {
     return;
   }
   PyThreadState* const state = PyGILState_Check() ? PyEval_SaveThread() : nullptr;
-  while (ended_.load(std::memory_order_acquire) == 0) WaitWhileZero(&ended_, nullptr);
+  while (ended_.load(std::memory_order_acquire) == 0) FutexWait(ended_, 0);
   thread_.detach();
   if (state != nullptr) PyEval_RestoreThread(state);
 }
 
 void WatcherThread::SleepFor(int64_t duration_ns) {
-  const timespec timeout = {.tv_sec = duration_ns / kNanosecondsPerSecond,
-                            .tv_nsec = duration_ns % kNanosecondsPerSecond};
-  if (!stopping()) WaitWhileZero(&stop_, &timeout);
+  if (!stopping()) FutexWait(stop_, 0, duration_ns);
 }
 
 }  // namespace greenring::pyhost

@@ -1,20 +1,19 @@
 #include "worker/dump_signal.h"
 
 #include <execinfo.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <climits>
 #include <cstdlib>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/clock.h"
+#include "base/futex.h"
 #include "base/reserved_signals.h"
 #include "ioloop/posix/interposer.h"
 #include "pyhost/stack_signal.h"
@@ -32,16 +31,6 @@ std::atomic<pid_t> server_pid{0};
 void* frames[kFramesMax];
 std::atomic<uint32_t> frame_count{0};
 
-void Wake(const std::atomic<uint32_t>* word) {
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
-}
-
-// Until `word` is not `value` any more, or a wake for nothing, or the timeout; by the system call: nothing may park.
-void Await(const std::atomic<uint32_t>& word, uint32_t value, int64_t timeout_ns) {
-  const timespec timeout = {timeout_ns / kNanosecondsPerSecond, timeout_ns % kNanosecondsPerSecond};
-  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, timeout_ns == kNeverNs ? nullptr : &timeout, nullptr, 0);
-}
-
 bool AwaitUntil(const std::atomic<uint32_t>& word, uint32_t wanted, int64_t timeout_ns) {
   const int64_t deadline_ns = Clock::Monotonic()->NowNs() + timeout_ns;
   for (;;) {
@@ -49,7 +38,7 @@ bool AwaitUntil(const std::atomic<uint32_t>& word, uint32_t wanted, int64_t time
     if (value == wanted) return true;
     const int64_t left_ns = deadline_ns - Clock::Monotonic()->NowNs();
     if (left_ns <= 0) return false;
-    Await(word, value, left_ns);
+    FutexWait(word, value, left_ns);
   }
 }
 
@@ -61,12 +50,12 @@ void OnSignal(int signal_number, siginfo_t* info, void*) {
   }
   if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == frames) {
     frame_count.store(static_cast<uint32_t>(backtrace(frames, kFramesMax)));
-    Wake(&frame_count);
+    FutexWake(&frame_count);
     return;
   }
   if (ThreadDumper* const dumper = asked_dumper.load(); dumper != nullptr) {
     dumper->Ask();
-    Wake(&dumper->asked_count());
+    FutexWake(&dumper->asked_count());
   }
 }
 
@@ -113,7 +102,7 @@ void DumpSignal::Unwatch() {
   }
   stop_.store(true);
   dumper_->Ask();  // what it waits for
-  Wake(&dumper_->asked_count());
+  FutexWake(&dumper_->asked_count());
   watcher_.join();
 }
 
@@ -123,7 +112,7 @@ void DumpSignal::WatchDumps() {
     const uint32_t asked = dumper_->asked_count().load();
     if (stop_.load()) return;
     if (asked == answered) {
-      Await(dumper_->asked_count(), asked, kNeverNs);
+      FutexWait(dumper_->asked_count(), asked, kNeverNs);
       continue;
     }
     if (AwaitUntil(dumper_->answered_count(), asked, kPatienceNs)) continue;
@@ -131,7 +120,7 @@ void DumpSignal::WatchDumps() {
     if (stop_.load() || dumper_->answered_count().load() != answered) continue;
     WriteFromOutside();
     while (!stop_.load() && dumper_->answered_count().load() == answered) {
-      Await(dumper_->answered_count(), answered, kPatienceNs);
+      FutexWait(dumper_->answered_count(), answered, kPatienceNs);
     }
   }
 }
@@ -151,7 +140,7 @@ void DumpSignal::WriteNativeStack() {
   sigval value = {};
   value.sival_ptr = frames;
   if (pthread_sigqueue(scheduler_->runs_on(), SIGUSR1, value) != 0) return;
-  Await(frame_count, 0, kPatienceNs);
+  FutexWait(frame_count, 0u, kPatienceNs);
   const int count = static_cast<int>(frame_count.load());
   if (count == 0) return error_log_.Message("the loop thread takes no signal: it is in the kernel");
   char** const names = backtrace_symbols(frames, count);

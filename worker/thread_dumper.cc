@@ -1,14 +1,10 @@
 #include "worker/thread_dumper.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <climits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/futex.h"
 #include "green/scoped_wait.h"
 #include "green/wait_note.h"
 #include "pyhost/gil.h"
@@ -70,7 +66,7 @@ void ThreadDumper::WriteDump() {
     error_log_->Message(absl::StrCat("dump of ", pyhost::DumpThreads(*scheduler_)));
   }
   answered_count_.store(asked);
-  syscall(SYS_futex, &answered_count_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+  FutexWake(&answered_count_);
 }
 
 void ThreadDumper::WriteCycles() {

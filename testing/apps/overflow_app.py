@@ -96,18 +96,20 @@ def nest(environ, start_response):
     return plain(start_response, b"done")
 
 
+def _end_of(kind, depth):
+    """How it ends: the exception's name, or done."""
+    try:
+        KINDS[kind](depth)
+        return "done"
+    except RecursionError as error:
+        return type(error).__name__
+
+
 @application.at("/caught")
 def caught(environ, start_response):
     """?KIND:DEPTH, three times; tells how each ended."""
     kind, depth = _arguments(environ)
-    ends = []
-    for _ in range(3):
-        try:
-            KINDS[kind](depth)
-            ends.append("done")
-        except RecursionError as error:
-            ends.append(type(error).__name__)
-    return as_json(start_response, ends)
+    return as_json(start_response, [_end_of(kind, depth) for _ in range(3)])
 
 
 @application.at("/caught-and-waits")
@@ -116,11 +118,7 @@ def caught_and_waits(environ, start_response):
     kind, depth = _arguments(environ)
     ends = []
     for _ in range(3):
-        try:
-            KINDS[kind](depth)
-            ends.append("done")
-        except RecursionError as error:
-            ends.append(type(error).__name__)
+        ends.append(_end_of(kind, depth))
         time.sleep(0.01)
         ends.append(_python(900))
     return as_json(start_response, ends)
