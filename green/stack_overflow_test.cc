@@ -269,7 +269,6 @@ TEST_P(StackOverflowTest, AFrameOfManyPagesFindsTheWholeStageOpen) {
 }
 
 TEST_P(StackOverflowTest, TheSchedulerFinishesWhatItIsInTheMiddleOf) {
-  if (GREENRING_TSAN) GTEST_SKIP() << "TSan's own runtime, called at every step, may be what is left in the middle";
   host_.can_end = false;
   constexpr int kRounds = 40;
   // Each recurses with a scheduler call at every level; the alignment moves where exactly the guard is met.
@@ -391,7 +390,7 @@ TEST_P(StackOverflowDeathTest, AWrongPointerIntoAnothersGuardIsNoOverflow) {
 }
 
 TEST_P(StackOverflowDeathTest, OtherFaultsStillEndTheProcessWithoutThatReport) {
-  if (GREENRING_ASAN || GREENRING_TSAN) GTEST_SKIP() << "the sanitizer reports them";
+  if (GREENRING_ASAN) GTEST_SKIP() << "the sanitizer reports them";
   EXPECT_EXIT(
       {
         InstallStackOverflowHandler();
@@ -402,7 +401,7 @@ TEST_P(StackOverflowDeathTest, OtherFaultsStillEndTheProcessWithoutThatReport) {
 }
 
 TEST_P(StackOverflowDeathTest, InstalledAnewItPassesOtherFaultsOnToTheHandlerThatCameBetween) {
-  if (GREENRING_ASAN || GREENRING_TSAN) GTEST_SKIP() << "the sanitizer reports them";
+  if (GREENRING_ASAN) GTEST_SKIP() << "the sanitizer reports them";
   EXPECT_EXIT(
       {
         InstallStackOverflowHandler();
