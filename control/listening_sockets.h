@@ -1,0 +1,44 @@
+// The listening sockets of all pools: they outlive every worker, so that connections wait instead of failing.
+//
+// A TCP address has one socket for each worker slot, in one SO_REUSEPORT group (socket(7)), and a program that spreads
+// new connections over the slots that have a worker: each worker waits for connections of its own, none is woken in
+// vain. A unix socket is one for all. On the reactor's thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "greenring/control/v1/pool.pb.h"
+
+namespace greenring::control {
+
+namespace v1 = ::greenring::control::v1;
+
+class ListeningSockets {
+ public:
+  virtual ~ListeningSockets() = default;
+
+  // Binds what `listeners` names, for worker slots 1 to `slots`; what is bound already by the same `owner` is kept, and
+  // what it does not name any more is closed. On an error (in words, with the address) everything is as it was.
+  virtual absl::Status Bind(const std::string& owner, const std::vector<v1::Listener>& listeners, int slots) = 0;
+
+  // The descriptors that the worker of `slot` accepts from, with their addresses as bound; in the listeners' order.
+  struct Bound {
+    int fd;
+    std::string address;
+    v1::Listener::Protocol protocol;
+  };
+  virtual std::vector<Bound> Of(const std::string& owner, int slot) const = 0;
+
+  // New connections go to these slots only. (Before a slot's worker stops, and after one is ready.)
+  virtual void SetActiveSlots(const std::string& owner, const std::vector<int>& slots) = 0;
+
+  virtual void Close(const std::string& owner) = 0;
+};
+
+std::unique_ptr<ListeningSockets> MakeListeningSockets();
+
+}  // namespace greenring::control
