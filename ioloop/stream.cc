@@ -108,7 +108,7 @@ void Stream::FlushClose() {
   if (!LingerIsOver()) return;
   if (receive_armed_) CancelReceive();
   // In the same submission, behind the cancellation: the socket closes as soon as the receive has let go of it.
-  if (fd_.valid()) loop_->ring()->Close(fd_.Release());
+  if (fd_.valid() && (!detach_ || aborting())) loop_->ring()->Close(fd_.Release());
   if (receive_armed_) return;
   closed_ = true;
   handler_->OnClosed();
@@ -172,7 +172,7 @@ void Stream::OnReceived(int32_t result, uint32_t flags) {
     if (linger_ != nullptr) {
       linger_->received_bytes += static_cast<size_t>(result);
       if (linger_->received_bytes > kLingerBytesMax) linger_->End();
-    } else if (!close_requested_) {
+    } else if (!close_requested_ || detach_) {
       handler_->OnData({loop_->ring()->BufferOf(flags), static_cast<size_t>(result)});
     }
   } else if (result == 0) {
@@ -405,6 +405,13 @@ void Stream::Close(CloseMode mode) {
   close_mode_ = mode;
   if (aborting() && waiter_ != nullptr) loop_->scheduler()->Unpark(waiter_->thread);
   FlushLater();
+}
+
+void Stream::Detach() {
+  GREENRING_CHECK(waiter_ == nullptr);
+  if (close_requested_) return;
+  detach_ = true;
+  Close(CloseMode::kFlush);
 }
 
 }  // namespace greenring::ioloop

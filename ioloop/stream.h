@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -103,6 +104,14 @@ class Stream final : private Flushable, private ReceiveCompletion, private SendC
   // Idempotent; a later, harsher mode wins. Wakes a green thread waiting above with an error when kAbort.
   void Close(CloseMode mode);
 
+  // Ends the stream, but not the connection: sends what is pending, stops receiving, and OnClosed follows, in which
+  // TakeFd has the socket. What was received until then is still given to OnData; what was not is the next owner's. No
+  // green thread may be in a call above. A Close(kAbort), or an error, meanwhile closes the socket. Never parks.
+  void Detach();
+
+  // In OnClosed after Detach: the socket; invalid when the connection broke. Never parks.
+  UniqueFd TakeFd() { return std::move(fd_); }
+
   bool broken() const { return error_number_ != 0; }
   bool closing() const { return close_requested_; }
   int fd() const { return fd_.get(); }
@@ -157,6 +166,7 @@ class Stream final : private Flushable, private ReceiveCompletion, private SendC
   bool congested_ = false;       // the last send left something: the next one is a reported one
   CloseMode close_mode_ = CloseMode::kFlush;
   bool close_requested_ = false;
+  bool detach_ = false;  // the close leaves the socket open
   bool closed_ = false;
   bool reading_ = false;            // wanted
   bool receive_armed_ = false;      // in flight

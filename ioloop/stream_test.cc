@@ -511,6 +511,72 @@ TEST_P(StreamTest, LingerEndsAfterTooMuchInput) {
   });
 }
 
+TEST_P(StreamTest, DetachedSocketGoesOnWithAnotherStream) {
+  Run([this] {
+    Connection c(&*loop_, world_.get());
+    c.stream->StartReading();
+    world_->PeerWrite(c.peer, "first");
+    Until([&] { return c.handler.received == "first"; });
+    c.stream->Append("answer");
+    c.stream->Detach();
+    world_->PeerWrite(c.peer, "second");  // whoever gets it: it is not lost
+    EXPECT_FALSE(c.handler.closed) << "not within the call";
+    Until([&] { return c.handler.closed; });
+    EXPECT_EQ(PeerReads(&c, 6), "answer") << "sent first";
+    const std::string before = c.handler.received.substr(5);
+    UniqueFd fd = c.stream->TakeFd();
+    ASSERT_TRUE(fd.valid());
+    c.stream.reset();
+
+    RecordingHandler next;
+    c.stream.emplace(&*loop_, std::move(fd), &next);
+    c.stream->StartReading();
+    Until([&] { return before + next.received == "second"; });
+    world_->PeerWrite(c.peer, "third");
+    Until([&] { return before + next.received == "secondthird"; });
+    c.stream->Append("again");
+    EXPECT_EQ(PeerReads(&c, 5), "again");
+    c.stream->Close(CloseMode::kFlush);
+    Until([&] { return next.closed; });
+    c.stream.reset();
+    world_->PeerClose(c.peer);
+  });
+}
+
+TEST_P(StreamTest, DetachSendsWhatThePeerIsSlowToTake) {
+  Run([this] {
+    Connection c(&*loop_, world_.get());
+    const std::string data = Pattern(4 * 1024 * 1024);
+    c.stream->Append(data);
+    c.stream->Detach();
+    Turns(3);
+    EXPECT_FALSE(c.handler.closed);
+    EXPECT_EQ(PeerReads(&c, data.size()), data);
+    Until([&] { return c.handler.closed; });
+    UniqueFd fd = c.stream->TakeFd();
+    EXPECT_TRUE(fd.valid());
+    c.handler.closed = false;
+    c.stream.emplace(&*loop_, std::move(fd), &c.handler);
+    Finish(&c);
+  });
+}
+
+TEST_P(StreamTest, DetachOfABrokenOrAbortedConnectionClosesIt) {
+  Run([this] {
+    Connection c(&*loop_, world_.get());
+    c.stream->StartReading();
+    Turns(1);
+    c.stream->Append(Pattern(4 * 1024 * 1024));
+    c.stream->Detach();
+    Turns(1);
+    c.stream->Close(CloseMode::kAbort);
+    Until([&] { return c.handler.closed; });
+    EXPECT_FALSE(c.stream->TakeFd().valid());
+    c.stream.reset();
+    world_->PeerClose(c.peer);
+  });
+}
+
 TEST_P(StreamTest, HandlerMayDestroyTheStreamWhenItIsClosed) {
   struct Owner final : RecordingHandler {
     void OnClosed() override {
