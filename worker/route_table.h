@@ -17,8 +17,8 @@
 namespace greenring::worker {
 
 struct RoutePattern {
-  std::string host;         // without port, in any case; "*.example.com": what is below it; empty: any
-  std::string path_prefix;  // whole segments, without a '/' at its end, decoded; empty: any path
+  std::string host = "";         // without port, in any case; "*.example.com": what is below it; empty: any
+  std::string path_prefix = "";  // whole segments, without a '/' at its end, decoded; empty: any path
 };
 
 class RouteTable {
