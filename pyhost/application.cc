@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
 #include "pyhost/py_text.h"
 #include "pyhost/python_error.h"
 
@@ -128,9 +129,12 @@ absl::Status ToStatus(std::string_view spec, PyRef exception, PyObject* not_ther
     return absl::NotFoundError("cannot load the application " + name + ": " + ToUtf8(text.get()));
   }
   DropLoaderFrames(exception.get());
-  PySys_FormatStderr("%s\n", FormatException(exception.get()).c_str());
-  return absl::FailedPreconditionError("cannot load the application " + name + ": it raised " +
-                                       DescribeException(exception.get()) + " (traceback above)");
+  const std::string traceback = FormatException(exception.get());
+  PySys_FormatStderr("%s\n", traceback.c_str());
+  absl::Status status = absl::FailedPreconditionError("cannot load the application " + name + ": it raised " +
+                                                      DescribeException(exception.get()) + " (traceback above)");
+  status.SetPayload(kTracebackPayload, absl::Cord(traceback));
+  return status;
 }
 
 }  // namespace

@@ -20,8 +20,12 @@ struct Application {
   std::string spec;  // as it was named, for logs
 };
 
+// The URL of the payload that a status has when the application's own code failed: the traceback, as `python` would
+// print it.
+inline constexpr char kTracebackPayload[] = "greenring/traceback";
+
 // On failure the status is one line that says what to do; when the application's own code failed, its traceback has
-// gone to stderr before. GIL held. Never parks.
+// gone to stderr before, and is the payload. GIL held. Never parks.
 absl::StatusOr<Application> LoadApplication(std::string_view spec);
 
 }  // namespace greenring::pyhost

@@ -136,6 +136,11 @@ void Flush(const char* name) {
 
 }  // namespace
 
+std::string PythonVersion() {
+  const std::string_view version = Py_GetVersion();  // "3.11.2 (main, ...) [GCC 12.2.0]"
+  return std::string(version.substr(0, version.find(' ')));
+}
+
 absl::StatusOr<std::unique_ptr<Interpreter>> Interpreter::Start(const InterpreterOptions& options) {
   if (!options.working_directory.empty() && ::chdir(options.working_directory.c_str()) != 0) {
     return ErrnoToStatus(errno, absl::StrCat("change to the directory ", options.working_directory));

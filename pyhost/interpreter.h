@@ -36,6 +36,9 @@ struct InterpreterOptions {
   std::vector<std::string> argv = {};
 };
 
+// "3.11.2". Thread-safe.
+std::string PythonVersion();
+
 class Interpreter {
  public:
   // Starts CPython on this OS thread, which is its main thread from now on, and leaves the GIL held. The errors say

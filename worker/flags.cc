@@ -89,10 +89,6 @@ absl::Status AppendList(const std::string& text, std::vector<std::string>* out) 
   return out->empty() ? Invalid("must not be empty") : absl::OkStatus();
 }
 
-// A shorter slice costs more than it gives; with a longer one others have timed out.
-constexpr int64_t kTimeSliceNsMin = kNanosecondsPerMillisecond;
-constexpr int64_t kTimeSliceNsMax = 10 * kNanosecondsPerSecond;
-
 using Text = const std::string&;
 using Options = WorkerOptions;
 

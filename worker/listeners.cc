@@ -41,6 +41,16 @@ absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(con
   return listeners;
 }
 
+absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> AdoptListeners(std::vector<UniqueFd> sockets) {
+  std::vector<std::unique_ptr<ioloop::Listener>> listeners;
+  for (UniqueFd& socket : sockets) {
+    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener = ioloop::Listener::Adopt(std::move(socket));
+    if (!listener.ok()) return listener.status();
+    listeners.push_back(*std::move(listener));
+  }
+  return listeners;
+}
+
 pyhost::ListenerInfo InfoOf(const ioloop::Listener& listener) {
   if (listener.port() == 0) return {.server_name = "localhost", .server_port = "80"};
   std::string host = listener.address().substr(0, listener.address().rfind(':'));

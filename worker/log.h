@@ -8,6 +8,7 @@
 // write to a slow disk or a full pipe blocks the OS thread).
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,8 +21,15 @@ namespace greenring::worker {
 
 class LogFile {
  public:
+  // What becomes of text that a pipe has no room for because nobody reads it.
+  enum class WhenFull : uint8_t {
+    kWait,  // the OS thread blocks until there is room
+    kDrop,  // it is lost
+  };
+
   // Opens for appending, made if it is not there; "-" is the descriptor `standard_fd`.
-  static absl::StatusOr<std::unique_ptr<LogFile>> Open(const std::string& path, int standard_fd);
+  static absl::StatusOr<std::unique_ptr<LogFile>> Open(const std::string& path, int standard_fd,
+                                                       WhenFull when_full = WhenFull::kWait);
 
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
@@ -33,10 +41,11 @@ class LogFile {
   void Write(std::string_view text);
 
  private:
-  LogFile(UniqueFd owned, int fd) : owned_(std::move(owned)), fd_(fd) {}
+  LogFile(UniqueFd owned, int fd, bool drops) : owned_(std::move(owned)), fd_(fd), drops_(drops) {}
 
   const UniqueFd owned_;
   const int fd_;
+  const bool drops_;
 };
 
 class ErrorLog final : public pyhost::ErrorLog {

@@ -24,6 +24,10 @@ namespace greenring::worker {
 // A core's stack and Python state cost memory only once used; beyond this the mappings of old kernels run out.
 inline constexpr size_t kAsyncCoresMax = 100'000;
 
+// A shorter slice costs more than it gives; with a longer one others have timed out.
+inline constexpr int64_t kTimeSliceNsMin = kNanosecondsPerMillisecond;
+inline constexpr int64_t kTimeSliceNsMax = 10 * kNanosecondsPerSecond;
+
 // What a thread is that Python code starts. Those that C libraries start are always OS threads.
 enum class PythonThreads : uint8_t { kOs, kGreen };
 

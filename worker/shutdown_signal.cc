@@ -17,12 +17,19 @@ std::atomic<int> first_signal{0};
 std::atomic<int> wake_fd{-1};
 std::atomic<pid_t> server_pid{0};
 
+// In a child of fork, which has the handlers too: it is none of a server.
+bool IsForeign(int signal_number) {
+  if (getpid() == server_pid.load()) return false;
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);  // when the handler has returned
+  return true;
+}
+
+// Not SIG_IGN, which the programs that the application starts would inherit.
+void OnUnheededSignal(int signal_number) { IsForeign(signal_number); }
+
 void OnSignal(int signal_number) {
-  if (getpid() != server_pid.load()) {  // a child of fork, which has the handler too: it is none of a server
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);  // when this has returned
-    return;
-  }
+  if (IsForeign(signal_number)) return;
   int none = 0;
   if (!first_signal.compare_exchange_strong(none, signal_number)) _exit(128 + signal_number);
   const uint64_t one = 1;
@@ -31,7 +38,8 @@ void OnSignal(int signal_number) {
 
 }  // namespace
 
-ShutdownSignal::ShutdownSignal(ioloop::Ring* ring) : ring_(ring), event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+ShutdownSignal::ShutdownSignal(ioloop::Ring* ring, bool has_terminal)
+    : ring_(ring), has_terminal_(has_terminal), event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   GREENRING_CHECK(event_fd_.valid());
   wake_fd.store(event_fd_.get());
   server_pid.store(getpid());
@@ -41,6 +49,7 @@ ShutdownSignal::ShutdownSignal(ioloop::Ring* ring) : ring_(ring), event_fd_(even
 ShutdownSignal::~ShutdownSignal() {
   signal(SIGTERM, SIG_DFL);
   signal(SIGINT, SIG_DFL);
+  if (!has_terminal_) signal(SIGHUP, SIG_DFL);
   wake_fd.store(-1);
 }
 
@@ -50,7 +59,9 @@ void ShutdownSignal::Install() {
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   sigaction(SIGTERM, &action, nullptr);
+  if (!has_terminal_) action.sa_handler = &OnUnheededSignal;
   sigaction(SIGINT, &action, nullptr);
+  if (!has_terminal_) sigaction(SIGHUP, &action, nullptr);
 }
 
 void ShutdownSignal::Watch(std::function<void(int)> on_signal) {

@@ -18,7 +18,8 @@ namespace greenring::worker {
 class ShutdownSignal final : private ioloop::Completion {
  public:
   // From now on the first signal is remembered, and the second ends the process with 128 + its number.
-  explicit ShutdownSignal(ioloop::Ring* ring);
+  // `has_terminal`: false where a master answers what comes from a terminal: SIGINT and SIGHUP do nothing here.
+  ShutdownSignal(ioloop::Ring* ring, bool has_terminal);
   ~ShutdownSignal();
 
   // Installs the handlers again (an import may have replaced them) and calls `on_signal` in the loop's context when the
@@ -33,6 +34,7 @@ class ShutdownSignal final : private ioloop::Completion {
   void OnComplete(int32_t result, uint32_t flags) override;
 
   ioloop::Ring* const ring_;
+  const bool has_terminal_;
   UniqueFd event_fd_;
   std::function<void(int)> on_signal_;
   bool watching_ = false;

@@ -40,6 +40,8 @@
 #include "worker/last_resort.h"
 #include "worker/listeners.h"
 #include "worker/log.h"
+#include "worker/master_handler.h"
+#include "worker/master_link.h"
 #include "worker/shutdown_signal.h"
 #include "worker/thread_dumper.h"
 
@@ -97,6 +99,19 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
 
   ~Worker() { scheduler_.RemoveTimer(&patience_); }
 
+  // From the beginning of Serve on a master asks, and is told `ready`.
+  void Obey(MasterStart* master, const v1::FromWorker::Ready& ready) {
+    ready_ = ready;
+    master_handler_.emplace(
+        MasterHandler::Parts{.service = &service_,
+                             .cores = &cores_,
+                             .dumper = &dumper_,
+                             .drain = [this](const std::string& reason,
+                                             int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); }},
+        master->start.pool());
+    master_link_.emplace(&loop_, std::move(master->link), std::move(master->decoder), &*master_handler_);
+  }
+
   // GIL held, and given up meanwhile. Returns when everything has been served, or when the drain has taken too long;
   // false: green threads are left, whose frames refer to everything here.
   bool Serve(std::vector<std::unique_ptr<ioloop::Listener>> listeners,
@@ -111,7 +126,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     pyhost::MainThread main_thread(&scheduler_, release.state());
     main_thread_ = &main_thread;
     main_thread.Start([this] { dumper_.Stop(); });
-    dumper_.Start([this] { scheduler_.Stop(); });
+    dumper_.Start([this] { EndLoop(); });
+    if (master_link_.has_value()) master_link_->Start(ready_, [this] { scheduler_.Stop(); });
     LastResort::SetPatience(options_.drain_timeout_ns + kUnwindNs + kLastResortNs);
     green::SetAbandonAlarm(&LastResort::Arm);
     green::InstallStackOverflowHandler();  // the application's own, faulthandler's for one, is now behind it
@@ -199,21 +215,29 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     return requests == 0 ? started : absl::StrCat(requests, " requests and ", started);
   }
 
-  // The first reason for a drain decides about the exit code.
-  void Drain(const std::string& reason, int exit_code) {
+  // The first reason for a drain decides about the exit code, and about the timeout (0: the configured one).
+  void Drain(const std::string& reason, int exit_code, int64_t timeout_ns = 0) {
     error_log_->Message(reason);
     if (service_.draining()) return;
     exit_code_ = exit_code;
+    if (timeout_ns == 0) timeout_ns = options_.drain_timeout_ns;
     if (pool_.live_count() > 0) error_log_->Message(absl::StrCat("waiting for ", DescribeLive(cores_.busy_count())));
-    scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + options_.drain_timeout_ns);
+    scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + timeout_ns);
     service_.Drain();
+    if (!master_link_.has_value()) return;
+    if (exit_code == kExitUnfit) master_link_->SendUnfit(reason, /*draining=*/true);
+    master_link_->LookForNews();
+  }
+
+  // Last, the master is told how it ended.
+  void EndLoop() {
+    scheduler_.RemoveTimer(&patience_);
+    if (!master_link_.has_value()) return scheduler_.Stop();
+    if (!std::exchange(ending_, true)) master_link_->Stop();
   }
 
   void OnPatienceEnded() {
-    if (unwinding_) {
-      scheduler_.Stop();
-      return;
-    }
+    if (unwinding_) return EndLoop();
     unwinding_ = true;
     const size_t lost = service_.AbortAll();
     if (lost > 0 || pool_.live_count() > 0) {
@@ -245,16 +269,21 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   Patience patience_{this};
   int exit_code_ = 0;
   bool unwinding_ = false;
+  std::optional<MasterHandler> master_handler_;
+  std::optional<MasterLink> master_link_;
+  v1::FromWorker::Ready ready_;
+  bool ending_ = false;
   uint64_t overflows_reported_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<int> RunWorker(const WorkerOptions& options) {
+absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master) {
   green::InstallStackOverflowHandler();
   green::StackOverflowSignalStack signal_stack;
 
-  absl::StatusOr<std::unique_ptr<LogFile>> error_file = LogFile::Open(options.error_log, STDERR_FILENO);
+  absl::StatusOr<std::unique_ptr<LogFile>> error_file = LogFile::Open(
+      options.error_log, STDERR_FILENO, master != nullptr ? LogFile::WhenFull::kDrop : LogFile::WhenFull::kWait);
   if (!error_file.ok()) return error_file.status();
   ErrorLog error_log(error_file->get());
   std::unique_ptr<LogFile> access_file;
@@ -269,9 +298,10 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options) {
   absl::StatusOr<std::unique_ptr<ioloop::Uring>> ring = ioloop::Uring::Create({});
   if (!ring.ok()) return ring.status();
   // Bound before the import, which may be slow: an address in use is told at once, and early clients wait.
-  absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> listeners = OpenListeners(options);
+  absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> listeners =
+      master != nullptr ? AdoptListeners(std::move(master->sockets)) : OpenListeners(options);
   if (!listeners.ok()) return listeners.status();
-  ShutdownSignal shutdown_signal(ring->get());
+  ShutdownSignal shutdown_signal(ring->get(), /*has_terminal=*/master == nullptr);
   DumpSignal dump_signal(error_file->get());
   LastResort last_resort(kExitUnfit);
 
@@ -300,11 +330,20 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options) {
   }
 
   Worker worker(options, ring->get(), &handler, &error_log, access_log.get());
-  Say(absl::StrCat("serving ", options.application, " with engine ", std::string(green::EngineName(options.engine)),
+  const std::string description =
+      absl::StrCat("serving ", options.application, " with engine ", std::string(green::EngineName(options.engine)),
                    ", ", options.cores.cores_max, " async cores of ", options.stack_size_bytes / 1024, " KiB stack, ",
-                   (*ring)->Describe()));
-  for (const std::string& address : addresses) Say(absl::StrCat("listening on ", address));
-  Say("ready");
+                   (*ring)->Describe());
+  if (master != nullptr) {
+    v1::FromWorker::Ready ready;
+    ready.set_python_version(pyhost::PythonVersion());
+    ready.set_description(description);
+    worker.Obey(master, ready);
+  } else {
+    Say(description);
+    for (const std::string& address : addresses) Say(absl::StrCat("listening on ", address));
+    Say("ready");
+  }
   if (!worker.Serve(*std::move(listeners), environs, &shutdown_signal, &dump_signal)) {
     (*interpreter)->EndWithThreads();
     std::fflush(nullptr);

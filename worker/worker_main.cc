@@ -1,20 +1,69 @@
-// The server's entry point: flags in, exit code out (0 after a drain, 1 when it could not serve, 2 for wrong flags, 3
-// after a drain that it began by itself).
+#include "worker/worker_main.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
+#include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "base/unique_fd.h"
+#include "pyhost/application.h"
+#include "worker/credentials.h"
 #include "worker/flags.h"
+#include "worker/master_start.h"
+#include "worker/pool_options.h"
 #include "worker/worker.h"
 
-int main(int argc, char** argv) {
-  using namespace greenring::worker;
+namespace greenring::worker {
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitWrongFlags = 2;
+
+void Complain(const absl::Status& status) {
+  std::fprintf(stderr, "greenring: %s\n", std::string(status.message()).c_str());
+}
+
+// As the pool says: whose process it is, and its environment. Everything that is opened comes after it.
+absl::Status BecomeThePoolsOwn(const MasterStart& begin) {
+  const control::v1::Pool& pool = begin.start.pool();
+  if (absl::Status status = BecomeUser(pool.user(), pool.group()); !status.ok()) return status;
+  if (absl::Status status = DieWithMaster(begin.link.get()); !status.ok()) return status;
+  for (const auto& [name, value] : pool.application().environment()) {
+    if (setenv(name.c_str(), value.c_str(), /*overwrite=*/1) != 0) {
+      return absl::InvalidArgumentError(absl::StrCat("application.environment: \"", name, "\" is no name"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Serve(MasterStart* begin) {
+  if (absl::Status status = BecomeThePoolsOwn(*begin); !status.ok()) return status;
+  const absl::StatusOr<WorkerOptions> options = OptionsFromPool(begin->start.pool());
+  if (!options.ok()) return options.status();
+  return RunWorker(*options, begin);
+}
+
+// What the operator is told: the traceback, if there is one, and the line that says what it means.
+std::string TextOf(const absl::Status& status) {
+  const absl::optional<absl::Cord> traceback = status.GetPayload(pyhost::kTracebackPayload);
+  return absl::StrCat(traceback.has_value() ? absl::StrCat(std::string(*traceback), "\n") : "", status.message());
+}
+
+}  // namespace
+
+int RunAlone(int argc, char** argv) {
   absl::StatusOr<ParsedFlags> flags = ParseFlags(argc, argv);
   if (!flags.ok()) {
-    std::fprintf(stderr, "greenring: %s\n", std::string(flags.status().message()).c_str());
-    return 2;
+    Complain(flags.status());
+    return kExitWrongFlags;
   }
   if (flags->help) {
     std::fputs(FlagsHelp().c_str(), stdout);
@@ -25,9 +74,27 @@ int main(int argc, char** argv) {
     if (chdir(directory) != 0) std::perror("greenring: cannot change to the directory bazel was run in");
   }
   const absl::StatusOr<int> exit_code = RunWorker(flags->options);
-  if (!exit_code.ok()) {
-    std::fprintf(stderr, "greenring: %s\n", std::string(exit_code.status().message()).c_str());
-    return absl::IsInvalidArgument(exit_code.status()) ? 2 : 1;
-  }
-  return *exit_code;
+  if (exit_code.ok()) return *exit_code;
+  Complain(exit_code.status());
+  return absl::IsInvalidArgument(exit_code.status()) ? kExitWrongFlags : kExitFailed;
 }
+
+int RunUnderMaster() {
+  prctl(PR_SET_NAME, "greenring");
+  if (absl::Status status = DieWithMaster(kLinkFd); !status.ok()) {
+    Complain(status);
+    return kExitFailed;
+  }
+  fcntl(kLinkFd, F_SETFD, FD_CLOEXEC);  // the application's own programs have nothing to say there
+  absl::StatusOr<MasterStart> begin = ReceiveStart(UniqueFd(kLinkFd));
+  if (!begin.ok()) {
+    Complain(begin.status());
+    return kExitFailed;
+  }
+  const absl::StatusOr<int> exit_code = Serve(&*begin);
+  if (exit_code.ok()) return *exit_code;
+  SendStartFailed(begin->link.get(), TextOf(exit_code.status()), absl::IsInvalidArgument(exit_code.status()));
+  return kExitFailed;
+}
+
+}  // namespace greenring::worker

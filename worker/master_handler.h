@@ -1,0 +1,52 @@
+// What a worker's master may ask of it, answered by the worker's parts.
+//
+//   MasterHandler handler({.service = &service, .cores = &cores, .dumper = &dumper, .drain = ...}, start.pool());
+//   MasterLink link(&loop, std::move(fd), std::move(decoder), &handler);
+//
+// Loop's thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "greenring/control/v1/pool.pb.h"
+#include "worker/core_pool.h"
+#include "worker/http_service.h"
+#include "worker/master_link.h"
+#include "worker/thread_dumper.h"
+
+namespace greenring::worker {
+
+class MasterHandler final : public MasterLink::Handler {
+ public:
+  // They outlive the handler.
+  struct Parts {
+    HttpService* service;
+    CorePool* cores;
+    ThreadDumper* dumper;
+    // Begins a drain; 0: with the timeout that the worker has anyway.
+    std::function<void(const std::string& reason, int64_t timeout_ns)> drain;
+  };
+
+  MasterHandler(Parts parts, const control::v1::Pool& pool) : parts_(std::move(parts)), pool_(pool) {}
+
+  absl::Status Apply(const v1::ToWorker::Apply& apply) override;
+  absl::Status ListRequests(const v1::ToWorker::ListRequests& question, v1::FromWorker::RequestList* answer) override;
+  absl::Status GetStack(const v1::ToWorker::GetStack& question, v1::FromWorker::StackText* answer) override;
+  absl::Status CancelRequest(const v1::ToWorker::CancelRequest& cancel) override;
+  absl::Status StopAccepting(const v1::ToWorker::StopAccepting& stop, std::function<void()> done) override;
+  void Drain(const v1::ToWorker::Drain& drain) override;
+  void Dump() override { parts_.dumper->Ask(); }
+  void OnMasterGone(const std::string& why) override;
+  void Observe(v1::FromWorker::Observed* observed) override;
+  int DrainingRequests() override;
+  bool Report(v1::FromWorker::Report* report) override;
+
+ private:
+  const Parts parts_;
+  const control::v1::Pool pool_;
+  v1::FromWorker::Report reported_;
+};
+
+}  // namespace greenring::worker

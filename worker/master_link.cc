@@ -1,0 +1,250 @@
+#include "worker/master_link.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "green/scoped_wait.h"
+#include "green/wait_note.h"
+#include "ioloop/io.h"
+
+namespace greenring::worker {
+namespace {
+
+using v1::FromWorker;
+using v1::ToWorker;
+
+constexpr size_t kReceiveBytes = 16 * 1024;
+
+// How long one send may wait before it is seen whether there is still a reason to.
+constexpr int64_t kSendSliceNs = 100 * kNanosecondsPerMillisecond;
+
+// Which requests are at work changes all the time, and is reported: what counts here is which cores there are.
+bool IsSame(const FromWorker::Observed& a, const FromWorker::Observed& b) {
+  return std::equal(a.generations().begin(), a.generations().end(), b.generations().begin(), b.generations().end(),
+                    [](const auto& x, const auto& y) {
+                      return x.generation() == y.generation() && x.workers() == y.workers() && x.cores() == y.cores();
+                    });
+}
+
+}  // namespace
+
+void MasterLink::Start(const FromWorker::Ready& ready, std::function<void()> on_ended) {
+  on_ended_ = std::move(on_ended);
+  room_.Set();
+  FromWorker message;
+  *message.mutable_ready() = ready;
+  Say(message);
+  look_ns_ = loop_->clock()->NowNs();
+  report_ns_ = look_ns_ + kLookNs;
+  listener_ = loop_->scheduler()->Spawn([this] { Listen(); }, {.name = "master link: listen"});
+  talker_ = loop_->scheduler()->Spawn([this] { Talk(); }, {.name = "master link: talk"});
+}
+
+void MasterLink::LookForNews() {
+  look_ns_ = 0;
+  if (talker_ != nullptr) loop_->scheduler()->Unpark(talker_);
+}
+
+void MasterLink::SendUnfit(const std::string& reason, bool draining) {
+  FromWorker message;
+  message.mutable_unfit()->set_reason(reason);
+  message.mutable_unfit()->set_draining(draining);
+  Say(message);
+}
+
+void MasterLink::Stop() {
+  stopping_ = true;
+  stop_deadline_ns_ = loop_->clock()->NowNs() + kLastWordsNs;
+  if (listener_ != nullptr) loop_->scheduler()->Cancel(listener_);
+  if (talker_ != nullptr) loop_->scheduler()->Unpark(talker_);
+  if (listener_ == nullptr && talker_ == nullptr) on_ended_();
+}
+
+void MasterLink::OnGone(const std::string& why) {
+  if (gone_) return;
+  gone_ = true;
+  queued_.clear();
+  room_.Set();
+  if (talker_ != nullptr) loop_->scheduler()->Unpark(talker_);
+  if (!stopping_) handler_->OnMasterGone(why);
+}
+
+void MasterLink::OnThreadEnded() {
+  if (stopping_ && listener_ == nullptr && talker_ == nullptr) on_ended_();
+}
+
+// ---- listening -----------------------------------------------------------------------------------------------------
+
+void MasterLink::Listen() {
+  const std::unique_ptr<char[]> buffer(new char[kReceiveBytes]);  // not on the stack, which may be small
+  bool whole = TakeMessages();
+  while (whole && !stopping_ && !gone_) {
+    const int32_t received = Receive(buffer.get());
+    if (stopping_) break;
+    if (received <= 0) {
+      OnGone(received == 0 ? "it has closed the link" : absl::StrCat("the link is broken: ", std::strerror(-received)));
+      break;
+    }
+    decoder_.Append({buffer.get(), static_cast<size_t>(received)});
+    whole = TakeMessages();
+  }
+  if (!whole) OnGone("it has sent what is no message");
+  listener_ = nullptr;
+  OnThreadEnded();
+}
+
+int32_t MasterLink::Receive(char* buffer) {
+  const green::ScopedWait noted(listener_, {.call = "master link", .kind = green::WaitNote::Kind::kIdle});
+  return ioloop::Recv(loop_, fd_.get(), buffer, kReceiveBytes, 0);
+}
+
+bool MasterLink::TakeMessages() {
+  std::string_view payload;
+  for (;;) {
+    if (stopping_ || gone_) return true;
+    if (room_.Wait() != green::WaitResult::kDone) return true;
+    const protocol::FrameDecoder::Result result = decoder_.Next(&payload);
+    if (result == protocol::FrameDecoder::Result::kMore) return true;
+    ToWorker message;
+    if (result == protocol::FrameDecoder::Result::kTooLong ||
+        !message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+      return false;
+    }
+    Dispatch(message);
+  }
+}
+
+void MasterLink::Dispatch(const ToWorker& message) {
+  FromWorker answer;
+  const int64_t id = message.id();
+  switch (message.what_case()) {
+    case ToWorker::kApply: {
+      const absl::Status status = handler_->Apply(message.apply());
+      answer.mutable_applied();
+      Answer(id, status, std::move(answer));
+      return LookForNews();
+    }
+    case ToWorker::kListRequests: {
+      const absl::Status status = handler_->ListRequests(message.list_requests(), answer.mutable_request_list());
+      return Answer(id, status, std::move(answer));
+    }
+    case ToWorker::kGetStack: {
+      const absl::Status status = handler_->GetStack(message.get_stack(), answer.mutable_stack_text());
+      return Answer(id, status, std::move(answer));
+    }
+    case ToWorker::kCancelRequest: {
+      const absl::Status status = handler_->CancelRequest(message.cancel_request());
+      answer.mutable_cancelled();
+      return Answer(id, status, std::move(answer));
+    }
+    case ToWorker::kStopAccepting: {
+      answer.mutable_stopped();
+      const auto done = [this, id, answer] { Answer(id, absl::OkStatus(), answer); };
+      const absl::Status status = handler_->StopAccepting(message.stop_accepting(), done);
+      if (!status.ok()) Answer(id, status, std::move(answer));
+      return;
+    }
+    case ToWorker::kDrain:
+      handler_->Drain(message.drain());
+      return LookForNews();
+    case ToWorker::kDump:
+      return handler_->Dump();
+    case ToWorker::kStart:
+    case ToWorker::WHAT_NOT_SET:
+      break;
+  }
+  Answer(id, absl::UnimplementedError("the worker does not know this message"), std::move(answer));
+}
+
+void MasterLink::Answer(int64_t id, const absl::Status& status, FromWorker answer) {
+  if (!status.ok()) {
+    FromWorker::Refused* const refused = answer.mutable_refused();
+    refused->set_not_found(absl::IsNotFound(status));
+    refused->set_message(std::string(status.message()));
+  }
+  answer.set_answer_to(id);
+  Say(answer);
+}
+
+// ---- talking -------------------------------------------------------------------------------------------------------
+
+void MasterLink::Say(const FromWorker& message) {
+  if (gone_) return;
+  if (!protocol::AppendFrame(&queued_, [&message](std::string* out) { return message.AppendToString(out); })) {
+    FromWorker refusal;
+    refusal.set_answer_to(message.answer_to());
+    refusal.mutable_refused()->set_message("the answer is too long; ask for less");
+    protocol::AppendFrame(&queued_, [&refusal](std::string* out) { return refusal.AppendToString(out); });
+  }
+  if (queued_.size() > kBacklogBytesMax) room_.Reset();
+  if (talker_ != nullptr) loop_->scheduler()->Unpark(talker_);
+}
+
+void MasterLink::Talk() {
+  bool last_words = false;
+  while (!gone_) {
+    const int64_t now_ns = loop_->clock()->NowNs();
+    if (!queued_.empty()) {
+      if (!SendQueued() || now_ns > stop_deadline_ns_) break;
+    } else if (last_words) {
+      break;
+    } else if (stopping_ || now_ns >= look_ns_) {
+      last_words = stopping_;
+      GatherNews(last_words);
+    } else {
+      const green::ScopedWait noted(talker_, {.call = "master link", .kind = green::WaitNote::Kind::kIdle});
+      loop_->scheduler()->ParkUncancellable(look_ns_);
+    }
+  }
+  talker_ = nullptr;
+  OnThreadEnded();
+}
+
+bool MasterLink::SendQueued() {
+  // What is sent keeps its place in memory: the queue may grow meanwhile.
+  std::string sending = std::exchange(queued_, {});
+  size_t sent = 0;
+  while (sent < sending.size() && !gone_) {
+    const int64_t now_ns = loop_->clock()->NowNs();
+    if (now_ns > stop_deadline_ns_) return false;
+    const int32_t result = ioloop::Send(loop_, fd_.get(), sending.data() + sent, sending.size() - sent, MSG_NOSIGNAL,
+                                        now_ns + kSendSliceNs);
+    if (result >= 0) {
+      sent += static_cast<size_t>(result);
+    } else if (result != -ETIMEDOUT && result != -EINTR) {
+      OnGone(absl::StrCat("the link is broken: ", std::strerror(-result)));
+    }
+  }
+  if (queued_.size() <= kBacklogBytesMax) room_.Set();
+  return true;
+}
+
+void MasterLink::GatherNews(bool last) {
+  const int64_t now_ns = loop_->clock()->NowNs();
+  FromWorker message;
+  handler_->Observe(message.mutable_observed());
+  look_ns_ = now_ns + (message.observed().generations_size() > 1 ? kLookInChangeNs : kLookNs);
+  if (!observed_told_ || !IsSame(message.observed(), observed_)) {
+    observed_told_ = true;
+    observed_ = message.observed();
+    Say(message);
+  }
+  if (const int requests = handler_->DrainingRequests(); requests != draining_requests_) {
+    draining_requests_ = requests;
+    message.mutable_draining()->set_requests(requests);
+    Say(message);
+  }
+  if (last || now_ns >= report_ns_) {
+    report_ns_ = now_ns + kLookNs;
+    if (handler_->Report(message.mutable_report())) Say(message);
+  }
+  look_ns_ = std::min(look_ns_, report_ns_);
+}
+
+}  // namespace greenring::worker

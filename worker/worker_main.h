@@ -1,0 +1,15 @@
+// What the server's main() (server.cc) does as a worker: on its own, or for a master.
+//
+// Each returns the process's exit code: 0 after a drain, 1 when it could not serve, 2 for wrong flags, 3 after a drain
+// that it began by itself. On the main thread, once.
+#pragma once
+
+namespace greenring::worker {
+
+// One process that serves by itself, as its flags say.
+int RunAlone(int argc, char** argv);
+
+// A worker whose master has made descriptor 3 (kLinkFd) its end of the link. Says on it why it cannot serve.
+int RunUnderMaster();
+
+}  // namespace greenring::worker
