@@ -274,8 +274,7 @@ void Process::OnEnd() {
   WorkerEnd end;
   end.wait_status = wait_status;
   const bool failed = !known || wait_status != 0;
-  end.reason = known ? DescribeEnd(wait_status, failed && WIFEXITED(wait_status) ? why_ : "")
-                     : "unknown: somebody else has waited for it";
+  end.reason = known ? DescribeEnd(wait_status, failed ? why_ : "") : "unknown: somebody else has waited for it";
   if (failed) end.last_stderr = stderr_relay_->tail();
   std::exchange(observer_, nullptr)->OnEnded(end);
 }
