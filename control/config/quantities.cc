@@ -76,6 +76,21 @@ std::string DurationText(absl::Duration duration) {
   return absl::FormatDuration(duration);
 }
 
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  const absl::Time instant = absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", instant, absl::UTCTimeZone());
+}
+
+std::optional<google::protobuf::Timestamp> TimeFromText(std::string_view text) {
+  absl::Time instant;
+  if (!absl::ParseTime(absl::RFC3339_full, std::string(text), &instant, nullptr)) return std::nullopt;
+  google::protobuf::Timestamp time;
+  time.set_seconds(absl::ToUnixSeconds(instant));
+  const absl::Duration rest = instant - absl::FromUnixSeconds(time.seconds());
+  time.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+  return time;
+}
+
 google::protobuf::Duration ToProto(absl::Duration duration) {
   google::protobuf::Duration proto;
   absl::Duration rest;

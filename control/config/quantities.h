@@ -1,4 +1,4 @@
-// Sizes and durations as people write them: on the command line, in YAML, and in what errors say.
+// Sizes, durations and times as people write them: on the command line, in YAML, and in what errors say.
 //
 //   BytesFromText("256KiB") == 262144;  BytesText(262144) == "256KiB"
 //   DurationFromText("1m30s") == absl::Seconds(90);  DurationText(absl::Seconds(90)) == "90s"
@@ -13,6 +13,7 @@
 
 #include "absl/time/time.h"
 #include "google/protobuf/duration.pb.h"
+#include "google/protobuf/timestamp.pb.h"
 
 namespace greenring::control {
 
@@ -29,6 +30,10 @@ std::optional<absl::Duration> DurationFromText(std::string_view text);
 // What the parsers above read back as the same; the largest unit that leaves no rest.
 std::string BytesText(int64_t bytes);
 std::string DurationText(absl::Duration duration);
+
+// RFC 3339, in UTC: "2026-01-31T12:00:00.5Z".
+std::string TimeText(const google::protobuf::Timestamp& time);
+std::optional<google::protobuf::Timestamp> TimeFromText(std::string_view text);
 
 google::protobuf::Duration ToProto(absl::Duration duration);
 
