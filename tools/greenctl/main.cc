@@ -1,0 +1,65 @@
+// greenctl: shows and changes what a Greenring server does. See docs/GREENCTL.md.
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <clocale>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tools/greenctl/environment.h"
+#include "tools/greenctl/exit_code.h"
+#include "tools/greenctl/run_command.h"
+
+namespace greenring::greenctl {
+namespace {
+
+// Signals that end the program come to one thread, which tells whatever waits; where nothing does, or on the second
+// one, the process ends. Blocked in every thread from here on.
+void HandleSignals(Interrupt* interrupt) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::thread([signals, interrupt] {
+    int signal;
+    while (sigwait(&signals, &signal) == 0) {
+      if (!interrupt->Trigger()) _exit(128 + signal);
+    }
+  }).detach();
+}
+
+int TerminalColumns(int fd) {
+  winsize size{};
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+int Main(int argc, char** argv) {
+  std::setlocale(LC_ALL, "");
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // errors are greenctl's to tell
+  static Interrupt interrupt;  // outlives the thread that uses it
+  HandleSignals(&interrupt);
+  Environment environment{
+      .in = &std::cin,
+      .out = &std::cout,
+      .err = &std::cerr,
+      .out_is_terminal = isatty(STDOUT_FILENO) != 0,
+      .err_is_terminal = isatty(STDERR_FILENO) != 0,
+      .variable =
+          [](const std::string& name) {
+            const char* value = getenv(name.c_str());
+            return std::string(value != nullptr ? value : "");
+          },
+      .interrupt = &interrupt,
+  };
+  environment.columns = TerminalColumns(environment.out_is_terminal ? STDOUT_FILENO : STDERR_FILENO);
+  return RunCommand({argv + 1, argv + argc}, &environment);
+}
+
+}  // namespace
+}  // namespace greenring::greenctl
+
+int main(int argc, char** argv) { return greenring::greenctl::Main(argc, argv); }
