@@ -65,7 +65,8 @@ CanaryTrial::Verdict CanaryTrial::Judge(bool at_end) const {
 
   Verdict verdict;
   verdict.numbers = absl::StrFormat(
-      "the canary served %d requests with %.2f%% errors and a p99 of %.1f ms, the other cores %d with %.2f%% and %.1f ms",
+      "the canary served %d requests with %.2f%% errors and a p99 of %.1f ms, the other cores %d with %.2f%% and %.1f "
+      "ms",
       changed.requests, changed.error_percent(), Milliseconds(p99_ns), others.requests, others.error_percent(),
       Milliseconds(others_p99_ns));
   if (changed.requests < canary_.requests_min()) {
@@ -77,7 +78,8 @@ CanaryTrial::Verdict CanaryTrial::Judge(bool at_end) const {
       changed.error_percent() > others.error_percent() + strictness * canary_.error_rate_rise_percent();
   const double p99_allowed_ns = others_p99_ns * (1 + strictness * canary_.p99_rise_percent() / 100);
   // Without anything to compare with, there is no rise.
-  const bool slower = others.requests > 0 && p99_ns > p99_allowed_ns && p99_ns > others_p99_ns + strictness * kP99RiseAlwaysNs;
+  const bool slower =
+      others.requests > 0 && p99_ns > p99_allowed_ns && p99_ns > others_p99_ns + strictness * kP99RiseAlwaysNs;
   verdict.worse = more_errors || slower;
   return verdict;
 }

@@ -2,20 +2,20 @@
 
 #include <sched.h>
 
-#include <string_view>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 namespace greenring::control {
 namespace {
 
 // "0,2" or "0-3", or both together.
-std::vector<int> ParseCpus(std::string_view text) {
+std::vector<int> ParseCpus(absl::string_view text) {
   std::vector<int> cpus;
-  for (const std::string_view part : absl::StrSplit(text, ',')) {
-    const std::pair<std::string_view, std::string_view> range = absl::StrSplit(part, absl::MaxSplits('-', 1));
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    const std::pair<absl::string_view, absl::string_view> range = absl::StrSplit(part, absl::MaxSplits('-', 1));
     int first = 0;
     if (!absl::SimpleAtoi(range.first, &first)) continue;
     int last = first;

@@ -24,7 +24,8 @@ void EventLog::Add(v1::Event::Kind kind, v1::Event::Severity severity, std::stri
 }
 
 std::vector<v1::Event> EventLog::After(int64_t id) const {
-  const auto first = std::find_if(events_.begin(), events_.end(), [id](const v1::Event& event) { return event.id() > id; });
+  const auto first =
+      std::find_if(events_.begin(), events_.end(), [id](const v1::Event& event) { return event.id() > id; });
   return {first, events_.end()};
 }
 

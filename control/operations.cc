@@ -93,7 +93,8 @@ v1::Operation* Operations::Find(const std::string& name) {
 
 void Operations::ForgetOldest() {
   if (operations_.size() <= kOperationsMax) return;
-  const auto oldest = std::find_if(operations_.begin(), operations_.end(), [](const v1::Operation& o) { return o.done(); });
+  const auto oldest =
+      std::find_if(operations_.begin(), operations_.end(), [](const v1::Operation& o) { return o.done(); });
   if (oldest != operations_.end()) operations_.erase(oldest);
 }
 

@@ -37,7 +37,8 @@ absl::Status PoolRunner::ExcludedBy(bool live_change) const {
   if (trial_.has_value()) operation = &trial_->operation;
   if (rollout_.has_value() && (!live_change || rollout_->previous.has_value())) operation = &rollout_->operation;
   if (operation == nullptr) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(*operation, " is changing ", name(), ": wait for it, or cancel it"));
+  return absl::FailedPreconditionError(
+      absl::StrCat(*operation, " is changing ", name(), ": wait for it, or cancel it"));
 }
 
 absl::Status PoolRunner::AdmitUpdate(const v1::Pool& to, const v1::Canary* canary) const {
@@ -56,14 +57,13 @@ absl::Status PoolRunner::AdmitUpdate(const v1::Pool& to, const v1::Canary* canar
 
 absl::StatusOr<v1::Operation> PoolRunner::Update(v1::Pool to, const v1::Canary* canary, const Caller& caller) {
   const ChangeKind kind = KindOfChange(desired_, to);
-  const bool drains_or_resumes = to.drained() != desired_.drained();
+  to.set_drained(desired_.drained());  // Drain and Resume change that
   const v1::Pool previous = desired_;
   if (kind != ChangeKind::kNone) {
-    const absl::Status bound = sockets_.Bind(to, kind == ChangeKind::kStart ? &desired_ : nullptr,
-                                             std::max(sockets_.slots(), to.workers()));
+    const absl::Status bound =
+        sockets_.Bind(to, kind == ChangeKind::kStart ? &desired_ : nullptr, std::max(sockets_.slots(), to.workers()));
     if (!bound.ok()) return bound;
   }
-  if (drains_or_resumes) AbortAll(to.drained() ? "the pool is drained" : "the pool is resumed");
   if (kind != ChangeKind::kNone) {
     to.set_generation(desired_.generation() + 1);
     SetDesired(std::move(to));
@@ -78,8 +78,8 @@ absl::StatusOr<v1::Operation> PoolRunner::Update(v1::Pool to, const v1::Canary* 
     if (workers_.CountReady() > 0 && !desired_.drained()) {
       rollout_ = Rollout{.operation = "", .previous_epoch = previous_epoch, .previous = previous};
     }
+    workers_.ForgetFailures();
   }
-  if (kind == ChangeKind::kStart || drains_or_resumes) workers_.ForgetFailures();
   if (desired_.drained()) pending.workers_total = static_cast<int>(workers_.All().size());
   const v1::Operation operation = Begin("update", name(), caller, std::move(pending));
   if (rollout_.has_value() && rollout_->operation.empty()) rollout_->operation = operation.name();
@@ -97,8 +97,8 @@ void PoolRunner::BeginTrial(const v1::Canary& canary, v1::Pool previous, const s
                        .end = nullptr});
   for (const SupervisedWorker* worker : workers_.All()) trial_->canary.Baseline(worker->name(), worker->report());
   const google::protobuf::Duration& duration = trial_->canary.canary().duration();
-  trial_->end = environment_.workers.worker.timers->After(
-      duration.seconds() * kNanosecondsPerSecond + duration.nanos(), [this] { PromoteTrial(); });
+  trial_->end = environment_.workers.worker.timers->After(duration.seconds() * kNanosecondsPerSecond + duration.nanos(),
+                                                          [this] { PromoteTrial(); });
 }
 
 absl::StatusOr<v1::Operation> PoolRunner::Reload(const Caller& caller) {

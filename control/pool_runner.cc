@@ -97,8 +97,8 @@ void PoolRunner::RollBackTrial(const absl::Status& status) {
   v1::Pool previous = std::move(trial_->previous);
   trial_.reset();
   GoBackTo(std::move(previous));
-  const std::string why = absl::StrCat(status.message(), ": ", numbers, "; rolled back with generation ",
-                                       desired_.generation());
+  const std::string why =
+      absl::StrCat(status.message(), ": ", numbers, "; rolled back with generation ", desired_.generation());
   environment_.workers.worker.events->Add(v1::Event::CANARY_ROLLED_BACK, v1::Event::WARNING, name(), why);
   Finish(operation, absl::Status(status.code(), why));
   host_->OnDesiredChanged(this);
@@ -229,10 +229,10 @@ bool PoolRunner::IsDone(const Pending& pending) const {
 
 void PoolRunner::CheckOperations() {
   for (size_t i = 0; i < pending_.size();) {
+    environment_.operations->Progress(pending_[i].operation, StepsOf(pending_[i]));
     if (IsDone(pending_[i])) {
       Finish(std::string(pending_[i].operation), absl::OkStatus());
     } else {
-      environment_.operations->Progress(pending_[i].operation, StepsOf(pending_[i]));
       ++i;
     }
   }
@@ -244,7 +244,8 @@ void PoolRunner::Announce() {
   EventLog* events = environment_.workers.worker.events;
   switch (state) {
     case v1::PoolStatus::READY:
-      events->Add(v1::Event::POOL_READY, v1::Event::INFO, name(), absl::StrCat(desired_.workers(), " workers are ready"));
+      events->Add(v1::Event::POOL_READY, v1::Event::INFO, name(),
+                  absl::StrCat(desired_.workers(), " workers are ready"));
       break;
     case v1::PoolStatus::START_FAILED:
       events->Add(v1::Event::POOL_START_FAILED, v1::Event::ERROR, name(), workers_.start_error());

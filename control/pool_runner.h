@@ -100,14 +100,14 @@ class PoolRunner final : private WorkerSet::Owner {
 
   // An operation that is under way, and what it waits for.
   struct Pending {
-    std::string operation;
+    std::string operation = {};
     Waits waits;
-    int64_t generation = 0;            // every worker runs it, or a later one
-    int64_t epoch = 0;                 // every slot's worker is of it, or a later one
-    std::optional<v1::Pool> previous;  // of a LIVE change: what it goes back to
-    int slot = 0;                      // whose worker is replaced,
-    std::string worker;                // this one
-    int workers_total = 0;             // that drain
+    int64_t generation = 0;                 // every worker runs it, or a later one
+    int64_t epoch = 0;                      // every slot's worker is of it, or a later one
+    std::optional<v1::Pool> previous = {};  // of a LIVE change: what it goes back to
+    int slot = 0;                           // whose worker is replaced,
+    std::string worker = {};                // this one
+    int workers_total = 0;                  // that drain
   };
 
   // A replacement of all workers that is under way, to go back from.

@@ -104,6 +104,7 @@ Operations::Steps PoolRunner::StepsOf(const Pending& pending) const {
     }
     case Waits::kForReplacement:
       steps.workers_total = 1;
+      steps.workers_done = IsDone(pending) ? 1 : 0;
       break;
     case Waits::kForDrain:
     case Waits::kForDeletion:

@@ -219,6 +219,7 @@ void SupervisedWorker::OnReady(const worker::v1::FromWorker::Ready& ready) {
   state_ = State::kReady;
   timer_.reset();
   was_ready_ = true;
+  python_version_ = ready.python_version();
   ready_time_ = environment_.timers->WallTime();
   ready_since_ns_ = environment_.timers->NowNs();
   environment_.events->Add(v1::Event::WORKER_READY, v1::Event::INFO, name(), ready.description());
@@ -290,7 +291,7 @@ SupervisedWorker::End SupervisedWorker::JudgeEnd(const WorkerEnd& end) const {
   if (ends_by_itself_) return End::kByItself;
   if (was_ready_) return End::kDied;
   return start_failed_ != nullptr && start_failed_->configuration() ? End::kStartFailedConfiguration
-                                                                     : End::kStartFailed;
+                                                                    : End::kStartFailed;
 }
 
 void SupervisedWorker::TellOfEnd() {

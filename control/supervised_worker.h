@@ -118,6 +118,9 @@ class SupervisedWorker final : private WorkerHandle::Observer {
   // It serves, but should be replaced; empty: it need not.
   const std::string& unfit_reason() const { return unfit_reason_; }
 
+  // Empty until it is ready.
+  const std::string& python_version() const { return python_version_; }
+
   const worker::v1::FromWorker::Report& report() const { return report_; }
   int64_t ready_since_ns() const { return ready_since_ns_; }
 
@@ -165,6 +168,7 @@ class SupervisedWorker final : private WorkerHandle::Observer {
   google::protobuf::Timestamp end_time_;
   int64_t ready_since_ns_ = 0;
   bool was_ready_ = false;
+  std::string python_version_;
   End end_ = End::kAsAsked;
   std::string end_reason_;
   std::string end_dump_;

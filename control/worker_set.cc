@@ -11,11 +11,6 @@
 namespace greenring::control {
 namespace {
 
-constexpr Backoff::Settings kDeathBackoff = {.first_ns = 100 * kNanosecondsPerMillisecond,
-                                             .longest_ns = 30 * kNanosecondsPerSecond,
-                                             .at_once_first = true};
-constexpr Backoff::Settings kConfigurationBackoff = {.first_ns = kNanosecondsPerSecond,
-                                                     .longest_ns = 60 * kNanosecondsPerSecond};
 // Whoever has been ready for so long was well: what its slot failed at before does not count any more.
 constexpr int64_t kHealthyNs = 60 * kNanosecondsPerSecond;
 
@@ -33,16 +28,10 @@ bool IsStarting(const std::unique_ptr<SupervisedWorker>& worker) {
 }  // namespace
 
 WorkerSet::WorkerSet(Environment environment, std::string pool_name, PoolSockets* sockets, Owner* owner)
-    : environment_(std::move(environment)),
-      pool_name_(std::move(pool_name)),
-      sockets_(sockets),
-      owner_(owner),
-      configuration_backoff_(kConfigurationBackoff) {}
+    : environment_(std::move(environment)), pool_name_(std::move(pool_name)), sockets_(sockets), owner_(owner) {}
 
 void WorkerSet::Reconcile() {
-  for (int number = 1; target_.serving && number <= target_.slots; ++number) {
-    slots_.try_emplace(number, Slot{.backoff = Backoff(kDeathBackoff)});
-  }
+  for (int number = 1; target_.serving && number <= target_.slots; ++number) slots_.try_emplace(number);
   UpdateActiveSlots();  // nothing more is sent to slots that go, before their workers do
   for (auto& [number, slot] : slots_) ReconcileSlot(number, &slot);
   SwapWhatIsPrepared();
@@ -136,7 +125,8 @@ std::unique_ptr<SupervisedWorker> WorkerSet::StartWorker(int number, Slot* slot,
                                          .number = last_number_,
                                          .slot = number,
                                          .epoch = target_.epoch};
-  auto worker = std::make_unique<SupervisedWorker>(environment_.worker, std::move(identity), target_.start, this);
+  auto worker = std::make_unique<SupervisedWorker>(environment_.worker, std::move(identity), target_.start,
+                                                   static_cast<SupervisedWorker::Owner*>(this));
   const absl::Status status = worker->Start(sockets_->Of(target_.start, number),
                                             CpusOf(target_.start.cpu_affinity(), number, environment_.cpus));
   if (!status.ok()) {

@@ -6,7 +6,8 @@
 //
 //   WorkerSet set(environment, "pools/web", &sockets, owner);
 //   set.target() = {...};          // what there should be
-//   set.Reconcile();               // the next steps towards it; more follow by themselves as workers tell of themselves
+//   set.Reconcile();               // the next steps towards it; more follow by themselves as workers tell of
+//   themselves
 //
 // A worker that dies is started again at once, then after 0.1 s, 0.2 s, ... 30 s, until one has been well for a minute:
 // each slot on its own. When the configuration is to blame, one worker at a time tries again, after 1 s, 2 s, ... 60 s.
@@ -20,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "control/backoff.h"
 #include "control/pool_sockets.h"
 #include "control/supervised_worker.h"
@@ -39,7 +41,7 @@ class WorkerSet final : private SupervisedWorker::Owner {
   struct Target {
     bool serving = false;  // else every worker drains
     int slots = 0;
-    int64_t epoch = 0;          // current workers of an older one are replaced
+    int64_t epoch = 0;           // current workers of an older one are replaced
     bool swap_together = false;  // no old worker stops before all successors are ready
     v1::Pool start;              // what new workers start with
     v1::Pool live;               // what every worker is told
@@ -92,14 +94,16 @@ class WorkerSet final : private SupervisedWorker::Owner {
 
   // ---- what there is ----
 
-  bool AllReady(int64_t epoch) const;           // in exactly the target's slots, of that epoch or later
-  bool AllRun(int64_t generation) const;        // every worker that serves
-  int CountReady() const;                       // slots whose worker is ready
+  bool AllReady(int64_t epoch) const;     // in exactly the target's slots, of that epoch or later
+  bool AllRun(int64_t generation) const;  // every worker that serves
+  int CountReady() const;                 // slots whose worker is ready
   int CountReadyOf(int64_t epoch, int64_t generation) const;
-  int CountPrepared() const;                    // slots with a ready worker of the target's epoch, current or successor
-  bool empty() const;                           // no process is left
-  bool AnyAcceptsAbove(int slot) const;         // of a later slot, that takes connections or soon will
-  const std::string& start_error() const { return start_error_; }  // why there are none; empty again with the next Ready
+  int CountPrepared() const;             // slots with a ready worker of the target's epoch, current or successor
+  bool empty() const;                    // no process is left
+  bool AnyAcceptsAbove(int slot) const;  // of a later slot, that takes connections or soon will
+  const std::string& start_error() const {
+    return start_error_;
+  }  // why there are none; empty again with the next Ready
   bool configuration_is_to_blame() const { return configuration_is_to_blame_; }
   int restarts() const { return restarts_; }
   int64_t last_number() const { return last_number_; }
@@ -115,11 +119,16 @@ class WorkerSet final : private SupervisedWorker::Owner {
   v1::Statistics TotalStatistics() const;
 
  private:
+  static constexpr Backoff::Settings kDeathBackoff = {
+      .first_ns = 100 * kNanosecondsPerMillisecond, .longest_ns = 30 * kNanosecondsPerSecond, .at_once_first = true};
+  static constexpr Backoff::Settings kConfigurationBackoff = {.first_ns = kNanosecondsPerSecond,
+                                                              .longest_ns = 60 * kNanosecondsPerSecond};
+
   struct Slot {
     std::unique_ptr<SupervisedWorker> current;
     std::unique_ptr<SupervisedWorker> successor;
     std::string replace_reason;
-    Backoff backoff;
+    Backoff backoff{kDeathBackoff};
     int64_t not_before_ns = 0;
     std::unique_ptr<Timers::Timer> retry;
   };
@@ -166,7 +175,7 @@ class WorkerSet final : private SupervisedWorker::Owner {
   int restarts_ = 0;
   std::string start_error_;
   bool configuration_is_to_blame_ = false;
-  Backoff configuration_backoff_;
+  Backoff configuration_backoff_{kConfigurationBackoff};
   int64_t configuration_not_before_ns_ = 0;
   std::deque<v1::Worker> ended_;
   v1::Statistics ended_statistics_;

@@ -1,0 +1,63 @@
+#include "control/event_printer.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace greenring::control {
+namespace {
+
+const char* Words(v1::Event::Kind kind) {
+  switch (kind) {
+    case v1::Event::POOL_CREATED:
+      return "created";
+    case v1::Event::POOL_DELETED:
+      return "deleted";
+    case v1::Event::POOL_READY:
+      return "ready";
+    case v1::Event::POOL_START_FAILED:
+      return "cannot be started";
+    case v1::Event::POOL_DRAINED:
+      return "drained";
+    case v1::Event::WORKER_STARTED:
+      return "started";
+    case v1::Event::WORKER_READY:
+      return "ready";
+    case v1::Event::WORKER_DRAINING:
+      return "drains";
+    case v1::Event::WORKER_ENDED:
+      return "ended";
+    case v1::Event::WORKER_DIED:
+      return "died";
+    case v1::Event::WORKER_START_FAILED:
+      return "could not be started";
+    case v1::Event::WORKER_UNFIT:
+      return "asks to be replaced";
+    case v1::Event::OPERATION_STARTED:
+      return "started";
+    case v1::Event::OPERATION_DONE:
+      return "done";
+    case v1::Event::OPERATION_FAILED:
+      return "failed";
+    case v1::Event::CANARY_ROLLED_BACK:
+      return "the canary was rolled back";
+    case v1::Event::REQUEST_CANCELLED:
+      return "cancelled";
+    default:
+      return "";  // its message says it all
+  }
+}
+
+}  // namespace
+
+void EventPrinter::OnEvent(const v1::Event& event) {
+  std::string line;
+  std::string message = event.message();
+  // The pool says why, once, when no worker at all can be started; each worker's own line does not repeat a traceback.
+  if (event.kind() == v1::Event::WORKER_START_FAILED && message.find('\n') != std::string::npos) message.clear();
+  for (const std::string& part : {event.resource(), std::string(Words(event.kind())), message}) {
+    if (!part.empty()) absl::StrAppend(&line, line.empty() ? "" : ": ", part);
+  }
+  if (!event.caller().empty()) absl::StrAppend(&line, " (", event.caller(), ")");
+  write_(line);
+}
+
+}  // namespace greenring::control
