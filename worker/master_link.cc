@@ -88,7 +88,9 @@ void MasterLink::Listen() {
     const int32_t received = Receive(buffer.get());
     if (stopping_) break;
     if (received <= 0) {
-      OnGone(received == 0 ? "it has closed the link" : absl::StrCat("the link is broken: ", std::strerror(-received)));
+      // A reset is a close, too, by one who had not read everything.
+      const bool closed = received == 0 || received == -ECONNRESET;
+      OnGone(closed ? "it has closed the link" : absl::StrCat("the link is broken: ", std::strerror(-received)));
       break;
     }
     decoder_.Append({buffer.get(), static_cast<size_t>(received)});
