@@ -12,10 +12,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "control/service/gate.h"
+#include "control/service/operation_service.h"
 #include "control/service/pool_health.h"
 #include "control/service/pool_service.h"
+#include "control/service/request_service.h"
+#include "control/service/server_service.h"
 #include "control/service/tls.h"
 #include "control/service/unix_listener.h"
+#include "control/service/worker_service.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
@@ -52,7 +56,15 @@ std::string NameOfUser(uid_t uid) {
 class Server final : public ApiServer, public UnixListener::Observer {
  public:
   Server(Reactor* reactor, ControlPlane* plane, CallLog* log)
-      : gate_(reactor, plane, log), log_(log), uid_(geteuid()), user_(NameOfUser(uid_)), pools_(&gate_) {}
+      : gate_(reactor, plane, log),
+        log_(log),
+        uid_(geteuid()),
+        user_(NameOfUser(uid_)),
+        pools_(&gate_),
+        workers_(&gate_),
+        requests_(&gate_),
+        operations_(&gate_),
+        server_service_(&gate_) {}
 
   ~Server() override { Shutdown(); }
 
@@ -80,6 +92,10 @@ class Server final : public ApiServer, public UnixListener::Observer {
   const std::string user_;
   const std::string root_ = "uid 0 (root)";
   PoolService pools_;
+  WorkerService workers_;
+  RequestService requests_;
+  OperationService operations_;
+  ServerService server_service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<PoolHealth> health_;
   std::vector<std::unique_ptr<UnixListener>> unix_listeners_;
@@ -91,6 +107,10 @@ absl::Status Server::Build(const v1::Control& control, const std::vector<std::st
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   builder.RegisterService(&pools_);
+  builder.RegisterService(&workers_);
+  builder.RegisterService(&requests_);
+  builder.RegisterService(&operations_);
+  builder.RegisterService(&server_service_);
   builder.SetResourceQuota(grpc::ResourceQuota("greenring").SetMaxThreads(kReflectionThreadsMax));
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
@@ -152,6 +172,8 @@ void Server::Shutdown() {
   unix_listeners_.clear();
   if (server_ == nullptr) return;
   health_.reset();
+  operations_.Stop();
+  server_service_.Stop();
   server_->GetHealthCheckService()->Shutdown();
   gate_.calls()->AbortAll();
   server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);

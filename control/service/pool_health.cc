@@ -16,9 +16,7 @@ PoolHealth::~PoolHealth() { plane_->RemoveObserver(this); }
 
 void PoolHealth::RefreshSoon() {
   if (std::exchange(refreshing_, true)) return;
-  reactor_->Post([this, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired()) Refresh();
-  });
+  reactor_->Post(lifetime_.Guard([this] { Refresh(); }));
 }
 
 void PoolHealth::Refresh() {

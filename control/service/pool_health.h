@@ -2,11 +2,11 @@
 // only.
 #pragma once
 
-#include <memory>
 #include <set>
 #include <string>
 
 #include "control/control_plane.h"
+#include "control/lifetime.h"
 #include "control/reactor.h"
 #include "grpcpp/health_check_service_interface.h"
 
@@ -33,7 +33,7 @@ class PoolHealth final : public ControlPlane::Observer {
   grpc::HealthCheckServiceInterface* const health_;
   std::set<std::string> known_;  // the names that the health service was told of
   bool refreshing_ = false;
-  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  const Lifetime lifetime_;
 };
 
 }  // namespace greenring::control

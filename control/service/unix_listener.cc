@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "control/lifetime.h"
 
 namespace greenring::control {
 namespace {
@@ -102,12 +103,11 @@ class Listener final : public UnixListener {
   }
 
  private:
-  // Our destructor gives up both waits; but one that was over by then is still called.
   void Wait() {
     socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                       [this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
-                         if (!error && !alive.expired()) AcceptAll();
-                       });
+                       lifetime_.Guard([this](const boost::system::error_code& error) {
+                         if (!error) AcceptAll();
+                       }));
   }
 
   void AcceptAll() {
@@ -126,9 +126,9 @@ class Listener final : public UnixListener {
     if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return Wait();
     observer_->OnTrouble(ErrnoToStatus(errno, absl::StrCat("unix:", path_, ": accept")));
     pause_.expires_after(kAcceptPause);
-    pause_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
-      if (!error && !alive.expired()) Wait();
-    });
+    pause_.async_wait(lifetime_.Guard([this](const boost::system::error_code& error) {
+      if (!error) Wait();
+    }));
   }
 
   const std::string path_;
@@ -137,7 +137,7 @@ class Listener final : public UnixListener {
   Observer* const observer_;
   boost::asio::posix::stream_descriptor socket_;
   boost::asio::steady_timer pause_;
-  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  const Lifetime lifetime_;
 };
 
 }  // namespace

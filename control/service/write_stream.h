@@ -57,6 +57,12 @@ class WriteStream final : public grpc::ServerWriteReactor<Response>, public Open
     Continue();
   }
 
+  // Whether it goes on.
+  bool open() const ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    return !ending_;
+  }
+
   // Whether the client has taken everything.
   bool idle() const ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
