@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 
 namespace greenring::control {
 namespace {
@@ -61,19 +62,21 @@ std::string BytesText(int64_t bytes) {
 
 std::string DurationText(absl::Duration duration) {
   if (duration == absl::InfiniteDuration() || duration == -absl::InfiniteDuration()) return "for ever";
-  constexpr struct {
-    absl::Duration unit;
-    const char* name;
-  } kUnits[] = {{absl::Seconds(1), "s"},
-                {absl::Milliseconds(1), "ms"},
-                {absl::Microseconds(1), "us"},
-                {absl::Nanoseconds(1), "ns"}};
-  for (const auto& [unit, name] : kUnits) {
-    absl::Duration rest;
-    const int64_t count = absl::IDivDuration(duration, unit, &rest);
-    if (rest == absl::ZeroDuration()) return absl::StrCat(count, name);
+  if (duration < absl::ZeroDuration()) return absl::StrCat("-", DurationText(-duration));
+  absl::Duration rest;
+  const int64_t seconds = absl::IDivDuration(duration, absl::Seconds(1), &rest);
+  const int64_t nanoseconds = absl::ToInt64Nanoseconds(rest);
+  if (nanoseconds == 0) return absl::StrCat(seconds, "s");
+  if (seconds == 0) {
+    constexpr int64_t kMicrosecond = 1'000;
+    constexpr int64_t kMillisecond = 1'000'000;
+    if (nanoseconds % kMillisecond == 0) return absl::StrCat(nanoseconds / kMillisecond, "ms");
+    if (nanoseconds % kMicrosecond == 0) return absl::StrCat(nanoseconds / kMicrosecond, "us");
+    return absl::StrCat(nanoseconds, "ns");
   }
-  return absl::FormatDuration(duration);
+  std::string text = absl::StrFormat("%d.%09d", seconds, nanoseconds);
+  text.erase(text.find_last_not_of('0') + 1);
+  return absl::StrCat(text, "s");
 }
 
 std::string TimeText(const google::protobuf::Timestamp& time) {
@@ -84,6 +87,7 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
 std::optional<google::protobuf::Timestamp> TimeFromText(std::string_view text) {
   absl::Time instant;
   if (!absl::ParseTime(absl::RFC3339_full, std::string(text), &instant, nullptr)) return std::nullopt;
+  if (instant == absl::InfiniteFuture() || instant == absl::InfinitePast()) return std::nullopt;
   google::protobuf::Timestamp time;
   time.set_seconds(absl::ToUnixSeconds(instant));
   const absl::Duration rest = instant - absl::FromUnixSeconds(time.seconds());

@@ -27,7 +27,7 @@ std::optional<int64_t> BytesFromText(std::string_view text);
 // "30s", "500ms", "1m30s"; a bare number is seconds. From 0 to kDurationMax; nothing for everything else.
 std::optional<absl::Duration> DurationFromText(std::string_view text);
 
-// What the parsers above read back as the same; the largest unit that leaves no rest.
+// What the parsers above read back as the same: "256KiB", "1.5s", "500ms".
 std::string BytesText(int64_t bytes);
 std::string DurationText(absl::Duration duration);
 

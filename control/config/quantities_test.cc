@@ -43,12 +43,16 @@ TEST(QuantitiesTest, WhatIsFormattedIsReadBackAsTheSame) {
                               std::numeric_limits<int64_t>::max()}) {
     EXPECT_EQ(BytesFromText(BytesText(bytes)), bytes) << BytesText(bytes);
   }
-  for (const absl::Duration duration : {absl::ZeroDuration(), absl::Nanoseconds(1), absl::Microseconds(1500),
-                                        absl::Milliseconds(90500), absl::Seconds(90), kDurationMax}) {
+  for (const absl::Duration duration :
+       {absl::ZeroDuration(), absl::Nanoseconds(1), absl::Microseconds(1500), absl::Milliseconds(90500),
+        absl::Hours(8000) + absl::Nanoseconds(1), absl::Seconds(90), kDurationMax}) {
     EXPECT_EQ(DurationFromText(DurationText(duration)), duration) << DurationText(duration);
   }
   EXPECT_EQ(BytesText(262144), "256KiB");
   EXPECT_EQ(DurationText(absl::Seconds(90)), "90s");
+  EXPECT_EQ(DurationText(absl::Milliseconds(1500)), "1.5s");
+  EXPECT_EQ(DurationText(absl::Nanoseconds(-1'000'000'001)), "-1.000000001s");
+  EXPECT_EQ(DurationText(absl::Microseconds(1200)), "1200us");
 }
 
 TEST(QuantitiesTest, ProtosOutOfTheirRangeAreInfinite) {

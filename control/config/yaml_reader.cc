@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,23 +96,21 @@ class Reader {
         sources.push_back(entry.second.get());
       }
     }
+    if (sources.empty()) return entries;
+    std::set<std::string_view> keys;
+    for (const auto& [key, value] : entries) keys.insert(key->text);
     for (const YamlNode* source : sources) {
       if (!Visit(*source)) break;
       if (source->kind != Kind::kMap || depth >= kYamlDepthMax) {
         errors_->Add(source->position, "", absl::StrCat("<< takes mappings, not ", NameOf(source->kind)));
         continue;
       }
-      for (const auto& entry : Merged(*source, depth + 1)) AddUnlessThere(entry, &entries);
+      for (const auto& entry : Merged(*source, depth + 1)) {
+        if (!Visit(*entry.first)) break;
+        if (keys.insert(entry.first->text).second) entries.push_back(entry);
+      }
     }
     return entries;
-  }
-
-  void AddUnlessThere(const Entries::value_type& entry, Entries* entries) {
-    if (!Visit(*entry.first)) return;
-    for (const auto& [key, value] : *entries) {
-      if (key->text == entry.first->text) return;
-    }
-    entries->push_back(entry);
   }
 
   void ReadEntry(const YamlNode& key, const YamlNode& value, const std::string& path, Message* message) {

@@ -32,7 +32,12 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
 
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { Finish(NewNode(mark), anchor); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    std::shared_ptr<YamlNode> node = NewNode(mark);
+    // The mark is that of what comes next, lines below maybe.
+    if (!levels_.empty() && levels_.back().key != nullptr) node->position = levels_.back().key->position;
+    Finish(std::move(node), anchor);
+  }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
@@ -142,7 +147,7 @@ bool CheckBytes(std::string_view text, FileErrors* errors) {
   size_t end = invalid;
   for (size_t i = 0; i < end; ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
-    const bool is_control = (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f;
+    const bool is_control = byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r';
     if (is_control) end = i;
   }
   if (end == text.size()) return true;
@@ -163,7 +168,8 @@ YamlNode::Pointer ParseYamlTree(std::string_view text, FileErrors* errors) {
     return nullptr;
   }
   if (!CheckBytes(text, errors)) return nullptr;
-  std::istringstream stream{std::string(text)};
+  // yaml-cpp takes the text's last line break for the end of a quoted scalar that has none. With this it is an error.
+  std::istringstream stream(absl::StrCat(std::string(text), text.ends_with('\n') ? "" : "\n", "...\n"));
   TreeBuilder builder(errors);
   try {
     YAML::Parser parser(stream);
@@ -177,7 +183,8 @@ YamlNode::Pointer ParseYamlTree(std::string_view text, FileErrors* errors) {
     if (!any || root == nullptr) return std::make_shared<YamlNode>();
     return root;
   } catch (const YAML::Exception& error) {
-    errors->Add(PositionOfMark(error.mark), "", error.msg);
+    const bool is_added = error.msg == YAML::ErrorMsg::DOC_IN_SCALAR && error.mark.pos >= static_cast<int>(text.size());
+    errors->Add(PositionOfMark(error.mark), "", is_added ? "the file ends within quotes" : error.msg);
     return nullptr;
   }
 }
