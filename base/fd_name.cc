@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -67,7 +68,22 @@ std::string SocketName(int fd) {
   return name;
 }
 
+std::string SocketPeerName(int fd) {
+  const std::string there = EndName(fd, &getpeername);
+  if (Option(fd, SO_DOMAIN) != AF_UNIX) return there.empty() ? SocketName(fd) : there;
+  return there.empty() ? "unix" : "unix:" + there;
+}
+
 }  // namespace
+
+std::string PeerName(int fd) {
+  struct stat file;
+  if (fstat(fd, &file) == 0) {
+    if (S_ISSOCK(file.st_mode)) return SocketPeerName(fd);
+    if (S_ISFIFO(file.st_mode)) return "pipe";
+  }
+  return FdName(fd);
+}
 
 std::string FdName(int fd) {
   char target[256];

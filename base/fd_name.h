@@ -11,4 +11,8 @@ namespace greenring {
 
 std::string FdName(int fd);
 
+// Who is at its other end: "127.0.0.1:5432", "unix:/run/db.sock", "unix" (a socket without a name); "pipe"; the path of
+// a file; else as FdName.
+std::string PeerName(int fd);
+
 }  // namespace greenring

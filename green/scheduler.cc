@@ -258,6 +258,7 @@ ParkResult Scheduler::ParkInternal(int64_t deadline_ns, bool cancellable) {
   }
   if (deadline_ns != kNeverNs) timers_.Add(&self->timer_, deadline_ns);
   self->cancellable_ = cancellable;
+  if (self->wait_note_.kind != WaitNote::Kind::kIdle) park_counts_.Add(self->wait_note_.call);
   self->MoveTo(GreenThread::State::kParked);
   SwitchToNext(self);
   return self->park_result_;

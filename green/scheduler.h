@@ -35,6 +35,7 @@
 #include "base/ticks.h"
 #include "green/context.h"
 #include "green/green_thread.h"
+#include "green/park_counts.h"
 #include "green/stack_slab.h"
 #include "green/timer_queue.h"
 
@@ -279,6 +280,9 @@ class Scheduler {
   StackSlab* slab() { return &slab_; }
   const SchedulerStats& stats() const { return stats_; }
 
+  // Parks that waited, but for those of green threads that had nothing to do.
+  const ParkCounts& park_counts() const { return park_counts_; }
+
   // After this many switches the loop is polled even if green threads are still runnable: they cannot starve I/O.
   static constexpr int kSwitchesPerPollMax = 256;
 
@@ -338,6 +342,7 @@ class Scheduler {
   bool stop_ = false;
   uint64_t last_id_ = 0;
   SchedulerStats stats_;
+  ParkCounts park_counts_;
 
   // The door: a stack of green threads that other OS threads unparked, linked by GreenThread::remote_next_.
   std::atomic<GreenThread*> remote_head_{nullptr};

@@ -15,9 +15,11 @@ namespace greenring::ioloop {
 //      runs after Poll has returned, and its operations go out with the next one.
 void EventLoop::Poll(int64_t deadline_ns) {
   ++stats_.turns;
+  if (polled_ticks_ != 0) stats_.lag.Record(scheduler_->TicksToNs(scheduler_->NowTicks() - polled_ticks_));
   const bool flushed = FlushAll();
   if (flushed) deadline_ns = std::min(deadline_ns, scheduler_->WaitDeadlineNs());
   Wait(deadline_ns);
+  polled_ticks_ = scheduler_->NowTicks();
   stats_.completions += ring_->Reap();
 }
 

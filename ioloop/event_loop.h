@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/histogram.h"
 #include "base/intrusive_list.h"
 #include "green/scheduler.h"
 #include "ioloop/output_block.h"
@@ -36,6 +37,12 @@ class Flushable : public ListLink {
 struct EventLoopStats {
   uint64_t turns = 0;
   uint64_t completions = 0;
+  uint64_t bytes_received = 0;  // by streams
+  uint64_t bytes_sent = 0;      // what the kernel took of them
+
+  // How long the loop was away from polling: from when one returned from the kernel until the next one begins. In
+  // that time completions are delivered and green threads run; what arrives meanwhile waits for so long at most.
+  Histogram lag;
 };
 
 class EventLoop final : public green::Poller {
@@ -60,6 +67,10 @@ class EventLoop final : public green::Poller {
   void FlushLater(Flushable* flushable) {
     if (!flushable->linked()) to_flush_.PushBack(flushable);
   }
+
+  // Streams tell what they carry.
+  void CountReceived(size_t bytes) { stats_.bytes_received += bytes; }
+  void CountSent(size_t bytes) { stats_.bytes_sent += bytes; }
 
   // A stream counts itself as busy once an epoch; `mark` is its own.
   void CountBusy(uint32_t* mark) {
@@ -90,6 +101,7 @@ class EventLoop final : public green::Poller {
   IntrusiveList<Flushable> to_flush_;
   OutputBlockPool blocks_;
   EventLoopStats stats_;
+  uint64_t polled_ticks_ = 0;  // when the last poll came back from the kernel; 0: none has
 
   uint32_t epoch_ = 1;  // streams begin with 0
   unsigned busy_count_ = 0;

@@ -168,6 +168,7 @@ void Stream::OnReceived(int32_t result, uint32_t flags) {
   }
   if (result > 0) {
     loop_->CountBusy(&busy_mark_);
+    loop_->CountReceived(static_cast<size_t>(result));
     multishot_ = reading_;
     if (linger_ != nullptr) {
       linger_->received_bytes += static_cast<size_t>(result);
@@ -261,7 +262,10 @@ void Stream::OnSent(int32_t result) {
   const bool was_inferred = send_ == SendState::kInferred;
   send_ = SendState::kIdle;
   send_cancelled_ = false;
-  if (result > 0) Consume(static_cast<size_t>(result));
+  if (result > 0) {
+    loop_->CountSent(static_cast<size_t>(result));
+    Consume(static_cast<size_t>(result));
+  }
   congested_ = was_inferred && pending_bytes_ > 0;
   if (result < 0 && result != -EAGAIN && result != -ECANCELED && result != -EINTR) Break(-result);
   if (aborting()) DropOutput();
@@ -389,6 +393,7 @@ absl::StatusOr<size_t> Stream::SpliceFile(int pipe_read, int pipe_write, int fd,
       } else if (moved < 0) {
         return ErrnoToStatus(-moved, "splice to the socket");
       } else {
+        loop_->CountSent(static_cast<size_t>(moved));
         piped -= moved;
         sent += static_cast<size_t>(moved);
       }

@@ -22,10 +22,12 @@ struct CurrentRequest::Report {
   CurrentRequest* request;
 };
 
-CurrentRequest::CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log)
+CurrentRequest::CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log,
+                               std::string_view request_id)
     : head_(head),
       exchange_(exchange),
       error_log_(error_log),
+      request_id_(request_id),
       interruptible_(Interruptible::Current()),
       state_(PyThreadState_Get()) {
   interruptible_->set_request(this);
@@ -67,6 +69,13 @@ void CurrentRequest::OnCutShort(CutShort reason) {
   (reason == CutShort::kTimedOut ? timeout_ : cancelled_).Post(reason);
 }
 
+void CurrentRequest::OnCancelled(const std::string& reason) {
+  cancel_reason_ = reason;
+  cancelled_.Post(CutShort::kCancelled);
+}
+
+std::string CurrentRequest::PythonStack() { return FormatPythonStack(state_); }
+
 // To look at a stack takes the GIL, and so a green thread of its own.
 void CurrentRequest::OnOverdue() {
   report_ = new Report{this};
@@ -84,9 +93,9 @@ void CurrentRequest::WriteReport(Report* report) {
   if (request == nullptr) return;
   request->report_ = nullptr;
   const std::string stack = FormatPythonStack(request->state_);
-  request->error_log_->Message(
-      absl::StrCat(std::string(request->method()), " ", std::string(request->target()), ": still running after ",
-                   SecondsOf(request->AgeNs()), " s, ",
+  request->error_log_->RequestMessage(
+      request->name(),
+      absl::StrCat("still running after ", SecondsOf(request->AgeNs()), " s, ",
                    request->interrupted() ? "although greenring.RequestTimeout was raised in it"
                                           : "and greenring.RequestTimeout could not be raised in it",
                    "; it is in\n", stack.empty() ? "  (no Python code)" : stack.substr(0, stack.size() - 1)));
@@ -110,6 +119,8 @@ PyObject* CurrentRequest::Exception::NewException() {
       return InterruptErrors::NewCancelled("disconnected");
     case CutShort::kDraining:
       return InterruptErrors::NewCancelled("draining");
+    case CutShort::kCancelled:
+      return InterruptErrors::NewCancelled(request_->cancel_reason_.c_str());
   }
   return InterruptErrors::NewRequestTimeout(SecondsOf(request_->deadline_ns() - request_->started_ns()));
 }

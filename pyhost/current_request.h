@@ -29,8 +29,9 @@ namespace greenring::pyhost {
 
 class CurrentRequest final : private Exchange::Interrupter {
  public:
-  // On the core's green thread, which has a ScopedPythonThread; all three outlive this. GIL held. Never parks.
-  CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log);
+  // On the core's green thread, which has a ScopedPythonThread; all of it outlives this. GIL held. Never parks.
+  CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log,
+                 std::string_view request_id = {});
 
   // What is still posted is withdrawn. Never parks.
   ~CurrentRequest();
@@ -44,6 +45,7 @@ class CurrentRequest final : private Exchange::Interrupter {
 
   std::string_view method() const { return head_.method; }
   std::string_view target() const { return head_.target; }
+  RequestName name() const { return {.id = request_id_, .method = head_.method, .target = head_.target}; }
 
   // When it was queued for this core, and when it times out (kNeverNs: not at all), by the scheduler's clock.
   int64_t started_ns() const { return exchange_->started_ns(); }
@@ -64,6 +66,9 @@ class CurrentRequest final : private Exchange::Interrupter {
 
   // An exception of ours was raised in the application.
   bool interrupted() const { return interrupted_; }
+
+  // What the operator who has cancelled it gave as the reason.
+  const std::string& cancel_reason() const { return cancel_reason_; }
 
   // The Python stack where the last one was, a line each; empty without Python code.
   const std::string& interrupted_at() const { return interrupted_at_; }
@@ -88,17 +93,21 @@ class CurrentRequest final : private Exchange::Interrupter {
   struct Report;
 
   void OnCutShort(CutShort reason) override;
+  void OnCancelled(const std::string& reason) override;
   void OnOverdue() override;
+  std::string PythonStack() override;
   static void WriteReport(Report* report);
 
   const protocol::RequestHead& head_;
   Exchange* const exchange_;
   ErrorLog* const error_log_;
+  const std::string_view request_id_;
   Interruptible* const interruptible_;
   PyThreadState* const state_;
   Exception timeout_{this};
   Exception cancelled_{this};
   std::string interrupted_at_;
+  std::string cancel_reason_;
   bool interrupted_ = false;
   Report* report_ = nullptr;  // on its way to the error log
 };

@@ -99,6 +99,7 @@ EnvironBuilder::EnvironBuilder(const ServerInfo& server, PyObject* errors, PyObj
       {&keys_.remote_port, "REMOTE_PORT"},
       {&keys_.wsgi_input, "wsgi.input"},
       {&keys_.http_host, "HTTP_HOST"},
+      {&keys_.request_id, "greenring.request_id"},
       {&empty_, ""},
       {&get_, "GET"},
       {&http10_, "HTTP/1.0"},
@@ -126,7 +127,8 @@ const EnvironTemplate* EnvironBuilder::AddListener(const ListenerInfo& listener)
   SetConstant(base, "SERVER_PORT", FromLatin1(listener.server_port));
   SetConstant(base, "SERVER_PROTOCOL", Intern("HTTP/1.1"));
   SetConstant(base, "SERVER_SOFTWARE", Intern("greenring"));
-  for (const PyRef* key : {&keys_.remote_addr, &keys_.remote_port, &keys_.http_host, &keys_.wsgi_input}) {
+  for (const PyRef* key :
+       {&keys_.remote_addr, &keys_.remote_port, &keys_.http_host, &keys_.wsgi_input, &keys_.request_id}) {
     GREENRING_CHECK(Set(base, *key, empty_));
   }
   SetConstant(base, "wsgi.version", PyRef(Py_BuildValue("(ii)", 1, 0)));
@@ -142,10 +144,11 @@ const EnvironTemplate* EnvironBuilder::AddListener(const ListenerInfo& listener)
 }
 
 PyRef EnvironBuilder::Build(const EnvironTemplate& listener, const RequestHead& head, const PeerAddress& peer,
-                            PyObject* input) {
+                            PyObject* input, std::string_view request_id) {
   PyRef environ(PyDict_Copy(listener.base_.get()));
   if (!environ || !SetRequestLine(environ.get(), head) || !SetPeer(environ.get(), peer) ||
-      PyDict_SetItem(environ.get(), keys_.wsgi_input.get(), input) < 0 || !SetHeaders(environ.get(), head)) {
+      PyDict_SetItem(environ.get(), keys_.wsgi_input.get(), input) < 0 || !SetHeaders(environ.get(), head) ||
+      (!request_id.empty() && !Set(environ.get(), keys_.request_id, FromLatin1(request_id)))) {
     return PyRef();
   }
   return environ;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pyhost/exchange.h"
@@ -53,15 +54,16 @@ class EnvironBuilder {
   // Owned by the builder.
   const EnvironTemplate* AddListener(const ListenerInfo& listener);
 
-  // A new dictionary; `input` becomes wsgi.input. Null with MemoryError set. Never parks.
+  // A new dictionary; `input` becomes wsgi.input, `request_id`, which is ASCII, greenring.request_id. Null with
+  // MemoryError set. Never parks.
   PyRef Build(const EnvironTemplate& listener, const protocol::RequestHead& head, const PeerAddress& peer,
-              PyObject* input);
+              PyObject* input, std::string_view request_id = {});
 
  private:
   // The interned keys that differ from request to request and are not made from a header's name.
   struct Keys {
     PyRef request_method, path_info, query_string, request_uri, raw_uri, server_protocol, remote_addr, remote_port;
-    PyRef wsgi_input, http_host;
+    PyRef wsgi_input, http_host, request_id;
   };
 
   bool SetRequestLine(PyObject* environ, const protocol::RequestHead& head);

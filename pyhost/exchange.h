@@ -47,7 +47,8 @@ struct PeerAddress {
 struct RequestInfo {
   const protocol::RequestHead& head;
   const PeerAddress& peer;
-  const EnvironTemplate& listener;  // of the listening socket it came through
+  const EnvironTemplate& listener;   // of the listening socket it came through
+  std::string_view request_id = {};  // for logs and the environ
 };
 
 // Why a request ends although its application has not finished with it.
@@ -56,6 +57,7 @@ enum class CutShort : uint8_t {
   kTimedOut,      // its deadline has passed: the client is told 504, or its connection is closed
   kDisconnected,  // the client is gone, and the request was to end with it
   kDraining,      // the worker's drain has taken too long
+  kCancelled,     // by an operator: the client is told 503, or its connection is closed
 };
 
 class Exchange {
@@ -63,13 +65,20 @@ class Exchange {
   // Who can interrupt the application. Called in any context of the scheduler's OS thread, with or without the GIL.
   class Interrupter {
    public:
-    // The request shall end for this reason, which is never kNo. Once for each of them, for kTimedOut a second time if
-    // it is close() that takes too long. Never parks.
+    // The request shall end for this reason, which is neither kNo nor kCancelled. Once for each of them, for kTimedOut
+    // a second time if it is close() that takes too long. Never parks.
     virtual void OnCutShort(CutShort reason) = 0;
+
+    // An operator has cancelled it, and says why; as often as they do. Never parks.
+    virtual void OnCancelled(const std::string& reason) = 0;
 
     // It went on for the whole grace after a kTimedOut: the client has been answered meanwhile, or cut off. Never
     // parks.
     virtual void OnOverdue() = 0;
+
+    // What the application is in the middle of, a line each, innermost last; empty: no Python code. GIL held. Never
+    // parks.
+    virtual std::string PythonStack() = 0;
 
    protected:
     ~Interrupter() = default;

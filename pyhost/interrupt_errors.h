@@ -3,7 +3,7 @@
 //
 //   RequestTimeout.seconds     how long there was; None if the application made it
 //   RequestTimeout.timeout     the greenring.timeout that expired; None: the request's own deadline
-//   Cancelled.reason           "cancelled", "disconnected", "draining"
+//   Cancelled.reason           "cancelled", "disconnected", "draining", or what an operator gave
 //
 // CPython raises a class, not an instance, in code that runs (PyThreadState_SetAsyncExc): an instance without arguments
 // that it makes then is the posted Interrupt's exception.

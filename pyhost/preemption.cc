@@ -61,6 +61,7 @@ void Preemption::AfterUnlock(const void*) {
   // Here CPython has given up the GIL, and does not know yet whether the one who asked has taken it.
   const uint64_t whom = asked.load(std::memory_order_relaxed);
   if (whom == 0 || watched == nullptr || whom != watched->switch_count() || PythonSwitchHook::switching()) return;
+  ++count_;
   green::Scheduler::Current()->YieldToLoop();
 }
 

@@ -44,6 +44,9 @@ class Preemption {
   static void BeforeLock(const void* mutex);
   static void AfterUnlock(const void* mutex);
 
+  // How often a green thread had to yield so, since the process's start. Scheduler's thread only.
+  static uint64_t count() { return count_; }
+
   // To be called by the watcher whenever it has the GIL: for other watchers, before whom it may get it. nullptr:
   // nothing. GIL held, on any OS thread.
   using OnGil = void (*)();
@@ -52,6 +55,7 @@ class Preemption {
  private:
   void Watch();
 
+  static inline constinit uint64_t count_ = 0;
   static inline constinit OnGil on_gil_ = nullptr;  // guarded by the GIL
 
   PythonSwitchHook* const hook_;

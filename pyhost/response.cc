@@ -192,10 +192,11 @@ bool Response::Note(absl::Status status) {
   return status_.ok();
 }
 
-// Whoever is told 504 is not told anything else.
+// Whoever is told 504 or 503 is not told anything else.
 bool Response::InTime() {
-  if (exchange_->cut_short() != CutShort::kTimedOut) return true;
-  return Note(absl::CancelledError("the deadline of the request has passed"));
+  const CutShort cut_short = exchange_->cut_short();
+  if (cut_short == CutShort::kTimedOut) return Note(absl::CancelledError("the deadline of the request has passed"));
+  return cut_short != CutShort::kCancelled || Note(absl::CancelledError("the request was cancelled"));
 }
 
 bool Response::SendHead(int64_t body_bytes) {

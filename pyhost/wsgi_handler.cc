@@ -83,7 +83,7 @@ void WsgiHandler::Handle(const RequestInfo& request, Exchange* exchange) {
   slot->response.Attach(exchange);
   AttachRequestBody(slot->body.get(), exchange, request.head);
   {
-    CurrentRequest current(request.head, exchange, error_log_);
+    CurrentRequest current(request.head, exchange, error_log_, request.request_id);
     const bool ran = Run(request, slot.get());
     if (exchange->cut_short() != CutShort::kNo) {
       HandleCutShort(&current, &slot->response, exchange);
@@ -104,7 +104,8 @@ std::unique_ptr<WsgiHandler::Slot> WsgiHandler::TakeSlot() {
 
 // Calls the application and sends what it returns. False with a Python error.
 bool WsgiHandler::Run(const RequestInfo& request, Slot* slot) {
-  const PyRef environ = environs_.Build(request.listener, request.head, request.peer, slot->body.get());
+  const PyRef environ =
+      environs_.Build(request.listener, request.head, request.peer, slot->body.get(), request.request_id);
   if (!environ) return false;
   PyObject* arguments[] = {nullptr, environ.get(), slot->response.start_response()};
   const PyRef result(
@@ -205,38 +206,45 @@ void WsgiHandler::HandleCutShort(CurrentRequest* request, Response* response, Ex
   const PyRef exception = TakeException();
   request->WithdrawPosted();  // to log it may read files
   const CutShort reason = exchange->cut_short();
-  std::string event = absl::StrCat(std::string(request->method()), " ", std::string(request->target()), ": ");
-  if (reason != CutShort::kTimedOut) {
-    absl::StrAppend(&event, reason == CutShort::kDisconnected ? "the client is gone" : "the worker is draining",
-                    "; the request was cancelled after ", SecondsOf(request->AgeNs()), " s");
-    error_log_->Message(event);
+  const bool timed_out = reason == CutShort::kTimedOut;
+  if (!timed_out && reason != CutShort::kCancelled) {
+    error_log_->RequestMessage(
+        request->name(),
+        absl::StrCat(reason == CutShort::kDisconnected ? "the client is gone" : "the worker is draining",
+                     "; the request was cancelled after ", SecondsOf(request->AgeNs()), " s"));
     exchange->Abort();
     return;
   }
-  const bool let_through =
-      exception && PyErr_GivenExceptionMatches(exception.get(), InterruptErrors::RequestTimeout()) != 0;
-  absl::StrAppend(&event, "timed out after ", SecondsOf(request->AgeNs()), " s; ",
-                  response->head_sent() ? "its response had begun, the connection is closed" : "answered 504");
+  PyObject* const ours = timed_out ? InterruptErrors::RequestTimeout() : InterruptErrors::Cancelled();
+  const bool let_through = exception && PyErr_GivenExceptionMatches(exception.get(), ours) != 0;
+  std::string event =
+      absl::StrCat(timed_out ? "timed out" : "cancelled", " after ", SecondsOf(request->AgeNs()), " s",
+                   timed_out ? "" : absl::StrCat(" by an operator (", request->cancel_reason(), ")"), "; ",
+                   response->head_sent() ? "its response had begun, the connection is closed"
+                   : timed_out           ? "answered 504"
+                                         : "answered 503");
   std::string stack;
   if (request->interrupted() && !let_through) {
-    absl::StrAppend(&event, "; the application made something else of greenring.RequestTimeout, which was raised in");
+    absl::StrAppend(&event, "; the application made something else of greenring.",
+                    timed_out ? "RequestTimeout" : "Cancelled", ", which was raised in");
     stack = request->interrupted_at();
   }
   if (exception) stack += FormatException(exception.get());
   if (!stack.empty()) absl::StrAppend(&event, "\n", stack);
   if (event.back() == '\n') event.pop_back();
-  error_log_->Message(event);
+  error_log_->RequestMessage(request->name(), event);
   if (response->head_sent()) {
     exchange->Abort();
-  } else {
+  } else if (timed_out) {
     response->Replace("504 Gateway Timeout", "Gateway Timeout\n");
+  } else {
+    response->Replace("503 Service Unavailable", "Service Unavailable\n");
   }
 }
 
 void WsgiHandler::Log(const RequestInfo& request, std::string_view event, PyObject* exception) {
-  const protocol::RequestHead& head = request.head;
-  error_log_->Message(absl::StrCat(std::string(head.method), " ", std::string(head.target), ": ", std::string(event),
-                                   "\n", FormatException(exception)));
+  error_log_->RequestMessage({.id = request.request_id, .method = request.head.method, .target = request.head.target},
+                             absl::StrCat(std::string(event), "\n", FormatException(exception)));
 }
 
 }  // namespace greenring::pyhost

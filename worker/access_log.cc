@@ -2,7 +2,11 @@
 
 #include <time.h>
 
+#include <utility>
+
+#include "base/clock.h"
 #include "protocol/bytes.h"
+#include "worker/json_text.h"
 
 namespace greenring::worker {
 namespace {
@@ -14,6 +18,8 @@ std::string_view HeaderOr(const protocol::RequestHead& head, std::string_view na
   }
   return "-";
 }
+
+int StatusOf(const AccessLog::Entry& entry) { return entry.status != 0 ? entry.status : kStatusClientGone; }
 
 }  // namespace
 
@@ -31,7 +37,38 @@ void AccessLog::AppendEscaped(std::string_view text) {
   }
 }
 
-void AccessLog::Append(const Entry& entry, int64_t now_s) {
+void AccessLog::Append(const Entry& entry, int64_t now_ns) {
+  if (format_ == LogFormat::kText) {
+    AppendCombined(entry, now_ns / kNanosecondsPerSecond);
+  } else {
+    AppendObject(entry, now_ns);
+  }
+  if (buffer_.size() >= kBufferBytesMax) Flush();
+}
+
+void AccessLog::AppendObject(const Entry& entry, int64_t now_ns) {
+  const protocol::RequestHead& head = *entry.head;
+  buffer_ += '{';
+  AppendJsonField("time", JsonTime(now_ns), &buffer_);
+  if (!entry.request_id.empty()) AppendJsonField("request_id", entry.request_id, &buffer_);
+  AppendJsonField("client", entry.client, &buffer_);
+  if (!head.method.empty()) {
+    AppendJsonField("method", head.method, &buffer_);
+    AppendJsonField("target", head.target, &buffer_);
+    AppendJsonField("protocol", head.version == protocol::HttpVersion::kHttp11 ? "HTTP/1.1" : "HTTP/1.0", &buffer_);
+    AppendJsonField("host", head.host, &buffer_);
+  }
+  AppendJsonField("status", StatusOf(entry), &buffer_);
+  AppendJsonField("bytes", entry.body_bytes, &buffer_);
+  AppendJsonMilliseconds("queue_ms", entry.queue_ns, &buffer_);
+  AppendJsonMilliseconds("run_ms", entry.run_ns, &buffer_);
+  for (const auto& [name, header] : {std::pair("referer", "referer"), std::pair("user_agent", "user-agent")}) {
+    if (const std::string_view value = HeaderOr(head, header); value != "-") AppendJsonField(name, value, &buffer_);
+  }
+  buffer_ += "}\n";
+}
+
+void AccessLog::AppendCombined(const Entry& entry, int64_t now_s) {
   if (now_s != stamp_s_) {
     stamp_s_ = now_s;
     const time_t seconds = now_s;
@@ -52,7 +89,7 @@ void AccessLog::Append(const Entry& entry, int64_t now_s) {
     buffer_ += head.version == protocol::HttpVersion::kHttp11 ? " HTTP/1.1" : " HTTP/1.0";
   }
   buffer_ += "\" ";
-  buffer_ += entry.status != 0 ? std::to_string(entry.status) : "499";  // nginx's number for a client that went away
+  buffer_ += std::to_string(StatusOf(entry));
   buffer_ += ' ';
   buffer_ += entry.body_bytes > 0 ? std::to_string(entry.body_bytes) : "-";
   buffer_ += " \"";
@@ -60,7 +97,6 @@ void AccessLog::Append(const Entry& entry, int64_t now_s) {
   buffer_ += "\" \"";
   AppendEscaped(HeaderOr(head, "user-agent"));
   buffer_ += "\"\n";
-  if (buffer_.size() >= kBufferBytesMax) Flush();
 }
 
 void AccessLog::Flush() {

@@ -8,10 +8,13 @@
 #include <sstream>
 #include <string>
 
+#include "base/clock.h"
 #include "gtest/gtest.h"
 
 namespace greenring::worker {
 namespace {
+
+constexpr int64_t kNowNs = 1700000000 * kNanosecondsPerSecond;
 
 class AccessLogTest : public ::testing::Test {
  protected:
@@ -43,7 +46,7 @@ class AccessLogTest : public ::testing::Test {
 
 TEST_F(AccessLogTest, WritesTheCombinedFormat) {
   AccessLog log(file_.get());
-  log.Append({.client = "127.0.0.1", .head = &head_, .status = 200, .body_bytes = 13}, 1700000000);
+  log.Append({.client = "127.0.0.1", .head = &head_, .status = 200, .body_bytes = 13}, kNowNs);
   EXPECT_EQ(Written(), "") << "lines are gathered";
   log.Flush();
   EXPECT_EQ(Written(),
@@ -53,14 +56,14 @@ TEST_F(AccessLogTest, WritesTheCombinedFormat) {
 TEST_F(AccessLogTest, WhatIsMissingIsADash) {
   AccessLog log(file_.get());
   const protocol::RequestHead unparsed;
-  log.Append({.client = "-", .head = &unparsed, .status = 400, .body_bytes = 0}, 1700000000);
+  log.Append({.client = "-", .head = &unparsed, .status = 400, .body_bytes = 0}, kNowNs);
   log.Flush();
   EXPECT_EQ(Written(), "- - - [14/Nov/2023:22:13:20 +0000] \"-\" 400 - \"-\" \"-\"\n");
 }
 
 TEST_F(AccessLogTest, RequestWithoutAnAnswerIs499) {
   AccessLog log(file_.get());
-  log.Append({.client = "::1", .head = &head_, .status = 0, .body_bytes = 0}, 1700000000);
+  log.Append({.client = "::1", .head = &head_, .status = 0, .body_bytes = 0}, kNowNs);
   log.Flush();
   EXPECT_NE(Written().find("\" 499 - "), std::string::npos);
 }
@@ -69,7 +72,7 @@ TEST_F(AccessLogTest, NoRequestCanForgeALine) {
   head_.target = "/\"\\";
   head_.headers = {{"User-Agent", "x\" 200 1\t\xff"}};
   AccessLog log(file_.get());
-  log.Append({.client = "h", .head = &head_, .status = 200, .body_bytes = 1}, 1700000000);
+  log.Append({.client = "h", .head = &head_, .status = 200, .body_bytes = 1}, kNowNs);
   log.Flush();
   EXPECT_NE(Written().find("\"GET /\\x22\\x5c HTTP/1.1\""), std::string::npos) << Written();
   EXPECT_NE(Written().find("\"x\\x22 200 1\\x09\\xff\"\n"), std::string::npos) << Written();

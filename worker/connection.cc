@@ -82,8 +82,13 @@ void Connection::ReadHead() {
     case protocol::ParseResult::Kind::kComplete:
       Unlink();
       MoveTo(State::kServing);
+      if (const Probe probe = service_->ProbeOf(exchange_->head()); probe != Probe::kNone) {
+        AnswerProbe(probe);
+        break;
+      }
       exchange_->BeginRequest();
       if (!service_->cores()->Submit(exchange_)) {
+        service_->mutable_statistics()->OnQueueFull();
         Refuse(503, "all cores are busy and the queue is full", kRetryAfterS);
       } else if (input_ended_) {
         OnClientGone();
@@ -92,12 +97,35 @@ void Connection::ReadHead() {
   }
 }
 
+// What a client sends behind a probe before it has its answer is not read: probes have a connection of their own, and
+// a pipeline of them would go as deep as it is long.
+void Connection::AnswerProbe(Probe probe) {
+  service_->mutable_statistics()->OnProbe();
+  const std::string_view trouble = probe == Probe::kReadiness ? service_->WhyNotReady() : std::string_view();
+  const protocol::RequestHead& head = exchange_->head();
+  const bool more_input = exchange_->body_unread() || exchange_->input_bytes() > 0;
+  const bool keep = head.keep_alive && !more_input && !input_ended_ && !service_->draining();
+  stream_.Append(protocol::SimpleResponse(trouble.empty() ? 200 : 503,
+                                          !trouble.empty()            ? trouble
+                                          : probe == Probe::kLiveness ? "the loop turns"
+                                                                      : "requests are served",
+                                          {.keep_alive = keep,
+                                           .http10 = head.version == protocol::HttpVersion::kHttp10,
+                                           .is_head = head.method == "HEAD",
+                                           .date_line = service_->DateLine()}));
+  if (keep) {
+    NextRequest();
+  } else {
+    Close(more_input ? ioloop::CloseMode::kLinger : ioloop::CloseMode::kFlush);
+  }
+}
+
 void Connection::Refuse(int status, std::string_view reason, int retry_after_s) {
   stream_.Append(protocol::SimpleResponse(status, reason,
                                           {.is_head = exchange_->head().method == "HEAD",
                                            .retry_after_s = retry_after_s,
                                            .date_line = service_->DateLine()}));
-  service_->LogRefused(this, exchange_->head(), status, reason);
+  service_->OnRequestRefused(this, exchange_, status, reason);
   Close(ioloop::CloseMode::kLinger);
 }
 
@@ -107,14 +135,28 @@ bool Connection::WithdrawFromQueue() {
   return true;
 }
 
+absl::Status Connection::CancelRequest(const std::string& reason) {
+  HttpExchange* const exchange = serving();
+  if (exchange == nullptr) return absl::NotFoundError("the request has ended");
+  if (WithdrawFromQueue()) {
+    service_->mutable_statistics()->OnCancelledInQueue();
+    Refuse(503, "the request was cancelled by an operator");
+    return absl::OkStatus();
+  }
+  if (!exchange->interruptible()) return absl::UnavailableError("the request is just about to begin, or to end");
+  exchange->OnCancelled(reason);
+  return absl::OkStatus();
+}
+
 void Connection::OnTimedOutInQueue() {
   GREENRING_CHECK(WithdrawFromQueue());
+  service_->mutable_statistics()->OnTimedOutInQueue();
   Refuse(504, "the request waited for a core until its deadline");
 }
 
 void Connection::OnOverdue(bool answered) {
   overdue_ = true;
-  service_->LogServed(this, *exchange_);  // now: perhaps it never ends
+  service_->OnRequestEnded(this, exchange_);  // now: perhaps it never ends
   if (answered) {
     stream_.Close(ioloop::CloseMode::kLinger);  // the rest when the core is done with it
   } else {
@@ -126,7 +168,8 @@ void Connection::OnOverdue(bool answered) {
 // While it is served: a request that still waits for a core need not begin.
 void Connection::OnClientGone() {
   if (exchange_->cancel_on_disconnect() && WithdrawFromQueue()) {
-    service_->LogServed(this, *exchange_);
+    service_->mutable_statistics()->OnCancelledInQueue();
+    service_->OnRequestEnded(this, exchange_);
     Close(ioloop::CloseMode::kFlush);  // the answers before it in the pipeline may still be read
     return;
   }
@@ -136,7 +179,7 @@ void Connection::OnClientGone() {
 
 void Connection::OnServed() {
   exchange_->EndRequest();
-  if (!overdue_) service_->LogServed(this, *exchange_);
+  if (!overdue_) service_->OnRequestEnded(this, exchange_);
   if (stream_closed_) {
     ReleaseExchange();
     MaybeDelete();
@@ -159,7 +202,7 @@ void Connection::OnServed() {
 void Connection::OnAbandoned() {
   exchange_->EndRequest();
   const bool answered = exchange_->AnswerAbandoned();
-  service_->LogServed(this, *exchange_);
+  if (!overdue_) service_->OnRequestEnded(this, exchange_);
   const ioloop::CloseMode mode = answered || exchange_->finished() ? ioloop::CloseMode::kLinger : CutShort();
   std::exchange(exchange_, nullptr)->Orphan();
   if (stream_closed_) {
@@ -278,7 +321,8 @@ void Connection::OnTimeout() {
 
 void Connection::AbortForDrain() {
   if (state_ == State::kServing && WithdrawFromQueue()) {
-    service_->LogServed(this, *exchange_);
+    service_->mutable_statistics()->OnCancelledInQueue();
+    service_->OnRequestEnded(this, exchange_);
     Close(ioloop::CloseMode::kAbort);
     return;
   }

@@ -14,13 +14,16 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "base/unique_fd.h"
 #include "ioloop/stream.h"
 #include "pyhost/exchange.h"
 #include "worker/deadline_list.h"
 #include "worker/http_exchange.h"
+#include "worker/probes.h"
 
 namespace greenring::worker {
 
@@ -77,6 +80,13 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   // The client's address; asks the kernel at the first call.
   const pyhost::PeerAddress& peer();
 
+  // What it serves, in the queue for a core or on one; nullptr: nothing.
+  HttpExchange* serving() const { return state_ == State::kServing ? exchange_ : nullptr; }
+
+  // An operator cancels the request that it serves: refused with 503 where it still waits for a core, else its
+  // application is interrupted. UNAVAILABLE: its core is just about to begin, or about to end.
+  absl::Status CancelRequest(const std::string& reason);
+
   // Its place in the service's list of all connections.
   uint32_t index() const { return index_; }
   void set_index(uint32_t index) { index_ = index; }
@@ -98,6 +108,7 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   void OnClosed() override;
 
   void ReadHead();
+  void AnswerProbe(Probe probe);
   bool WithdrawFromQueue();
   void OnClientGone();
   void SkipBody();

@@ -25,12 +25,16 @@ CorePool::~CorePool() {
 
 bool CorePool::Submit(HttpExchange* exchange) {
   GREENRING_DCHECK(!stopping_);
-  // A free core takes it in this very turn: such a request does not count as waiting.
-  const size_t free_cores = idle_count_ + (options_.cores_max - live_count_);
-  if (queue_depth_ >= options_.queue_depth_max + free_cores) return false;
+  if (full()) return false;
   ready_.PushBack(exchange);
   ++queue_depth_;
   return true;
+}
+
+// A free core takes a request in this very turn: such a request does not count as waiting.
+bool CorePool::full() const {
+  const size_t free_cores = idle_count_ + (options_.cores_max - live_count_);
+  return queue_depth_ >= options_.queue_depth_max + free_cores;
 }
 
 void CorePool::Withdraw(HttpExchange* exchange) {
@@ -55,6 +59,7 @@ HttpExchange* CorePool::Next() {
   }
   --queue_depth_;
   core->exchange = ready_.PopFront();
+  core->exchange->BeginRun(scheduler_->current(), /*generation=*/0);
   return core->exchange;
 }
 

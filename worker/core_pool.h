@@ -67,6 +67,8 @@ class CorePool final : private green::WorkSource {
   size_t live_count() const { return live_count_; }
   size_t busy_count() const { return live_count_ - idle_count_; }
   size_t queue_depth() const { return queue_depth_; }
+  // Submit would refuse.
+  bool full() const;
 
  private:
   struct IdleCore;  // on the idle core's stack

@@ -7,6 +7,7 @@
 // O(1) each; T derives from DeadlineLink and is in one list at a time. Unlink() takes it out. Loop's thread only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/clock.h"
@@ -35,6 +36,16 @@ class DeadlineList {
   }
 
   T* PopFront() { return list_.PopFront(); }
+
+  // Who would be due later is due at `deadline_ns`: so shorter timeouts may follow longer ones.
+  void LimitTo(int64_t deadline_ns) {
+    IntrusiveList<T> all;
+    while (T* element = list_.PopFront()) all.PushBack(element);
+    while (T* element = all.PopFront()) {
+      element->deadline_ns = std::min(element->deadline_ns, deadline_ns);
+      list_.PushBack(element);
+    }
+  }
 
   bool empty() const { return list_.empty(); }
 

@@ -54,6 +54,9 @@ void HttpExchange::Start(Connection* connection, bool keep_input) {
   head_.Clear();
   response_body_ = {};
   reader_ = nullptr;
+  number_ = 0;
+  run_ = {};
+  request_id_ = {};
   response_body_bytes_ = 0;
   status_ = 0;
   continue_due_ = finished_ = failed_ = false;
@@ -87,7 +90,47 @@ protocol::ParseResult HttpExchange::ParseHead(const protocol::Limits& limits) {
 
 void HttpExchange::BeginRequest() {
   HttpService* const service = connection_->service();
+  number_ = service->NextRequestNumber();
   watch_.Begin(service->scheduler(), service->WatchOptionsFor(head_.path));
+  queued_ticks_ = service->request_now_ticks();
+}
+
+void HttpExchange::BeginRun(green::GreenThread* thread, int64_t generation) {
+  const green::Scheduler* const scheduler = thread->scheduler();
+  const uint64_t now_ticks = scheduler->NowTicks();
+  run_ = {.thread = thread,
+          .generation = generation,
+          .began_ticks = now_ticks,
+          .run_ticks_before = thread->run_ticks() + (now_ticks - scheduler->switched_at_ticks()),
+          .switches_before = thread->switches()};
+  connection_->service()->mutable_statistics()->OnTaken(QueuedNs());
+}
+
+int64_t HttpExchange::QueuedNs() const {
+  const green::Scheduler* const scheduler = connection_->service()->scheduler();
+  const uint64_t until_ticks = run_.thread != nullptr ? run_.began_ticks : scheduler->NowTicks();
+  return until_ticks > queued_ticks_ ? scheduler->TicksToNs(until_ticks - queued_ticks_) : 0;
+}
+
+int64_t HttpExchange::RunNs() const {
+  if (run_.thread == nullptr) return 0;
+  const green::Scheduler* const scheduler = run_.thread->scheduler();
+  return scheduler->TicksToNs(scheduler->NowTicks() - run_.began_ticks);
+}
+
+int64_t HttpExchange::CpuNs() const {
+  if (run_.thread == nullptr) return 0;
+  const green::Scheduler* const scheduler = run_.thread->scheduler();
+  uint64_t run_ticks = run_.thread->run_ticks();
+  if (scheduler->current() == run_.thread) run_ticks += scheduler->NowTicks() - scheduler->switched_at_ticks();
+  return run_ticks > run_.run_ticks_before ? scheduler->TicksToNs(run_ticks - run_.run_ticks_before) : 0;
+}
+
+std::string_view HttpExchange::request_id() {
+  if (!request_id_.empty() || number_ == 0) return request_id_;
+  request_id_ = RequestIdOfClient(head_);
+  if (request_id_.empty()) request_id_ = connection_->service()->request_ids().Write(number_, &id_buffer_);
+  return request_id_;
 }
 
 void HttpExchange::OnTimedOutInQueue() { connection_->OnTimedOutInQueue(); }

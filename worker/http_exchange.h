@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -25,8 +26,10 @@
 #include "protocol/request_head.h"
 #include "protocol/response_body.h"
 #include "protocol/response_encoder.h"
+#include "pyhost/error_log.h"
 #include "pyhost/exchange.h"
 #include "worker/input_buffer.h"
+#include "worker/request_id.h"
 #include "worker/request_watch.h"
 
 namespace greenring::worker {
@@ -60,9 +63,13 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   void BeginRequest();
   void EndRequest() { watch_.End(); }
 
+  // A core, which is `thread`, has taken it: it runs from now on. `generation` is the core's. On the core.
+  void BeginRun(green::GreenThread* thread, int64_t generation);
+
   // The client is gone, or the worker's patience is over: interrupts the application, the former if that is wanted.
   void OnDisconnect() { watch_.OnDisconnect(); }
   void OnDraining() { watch_.OnDraining(); }
+  void OnCancelled(const std::string& reason) { watch_.OnCancelled(reason); }
   bool cancel_on_disconnect() const { return watch_.cancel_on_disconnect(); }
 
   // Drops what is left of the request's body, as far as it has arrived. kNeedMore: the rest is still to come.
@@ -74,7 +81,27 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // The response has been given completely; the connection may be reused if keep_alive().
   bool finished() const override { return finished_; }
   bool keep_alive() const { return response_body_.keep_alive() && !failed_; }
-  // For the access log: 0 when no response was begun.
+
+  // ---- for logs, statistics and the list of requests ----
+
+  // Unlike that of any other request of this process; 0: it has not begun.
+  uint64_t number() const { return number_; }
+  // The client's or ours (request_id.h); valid until the next Start. Empty before it has begun.
+  std::string_view request_id();
+  pyhost::RequestName name() { return {.id = request_id(), .method = head_.method, .target = head_.target}; }
+  // Of the core that has taken it; nullptr: none has.
+  green::GreenThread* thread() const { return run_.thread; }
+  int64_t generation() const { return run_.generation; }
+  // Who can interrupt its application; nullptr: it does not run.
+  pyhost::Exchange::Interrupter* interrupter() const { return watch_.interrupter(); }
+  bool interruptible() const { return watch_.running(); }
+  // From the head's end until a core took it, or until now; and since then, 0 if none has.
+  int64_t QueuedNs() const;
+  int64_t RunNs() const;
+  // What its core used for it: its turns on the OS thread, and the switches to it.
+  int64_t CpuNs() const;
+  uint64_t switches() const { return run_.thread != nullptr ? run_.thread->switches() - run_.switches_before : 0; }
+  // 0 when no response was begun.
   int status() const { return status_; }
   int64_t response_body_bytes() const { return response_body_bytes_; }
   // A close must linger: the client may still be sending.
@@ -135,6 +162,17 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   protocol::ResponseBody response_body_;
   green::GreenThread* reader_ = nullptr;  // the core that waits for input
   RequestWatch watch_{this};
+  uint64_t number_ = 0;
+  uint64_t queued_ticks_ = 0;  // of the scheduler
+  struct Run {
+    green::GreenThread* thread = nullptr;
+    int64_t generation = 0;
+    uint64_t began_ticks = 0;
+    uint64_t run_ticks_before = 0;  // the core's accounts when it took the request
+    uint64_t switches_before = 0;
+  } run_;
+  RequestIds::Buffer id_buffer_;
+  std::string_view request_id_;  // empty: nobody has asked yet
   int64_t response_body_bytes_ = 0;
   int status_ = 0;
   bool scanning_ = false;      // the head arrives in pieces

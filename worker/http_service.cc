@@ -1,7 +1,12 @@
 #include "worker/http_service.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <time.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -14,10 +19,10 @@ namespace {
 // What is kept for reuse from tick to tick: each holds some KiB.
 constexpr size_t kFreeExchangesKept = 256;
 
-int64_t WallClockS() {
+timespec WallClock() {
   timespec now;
   clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return now.tv_sec;
+  return now;
 }
 
 // As logs name the client.
@@ -27,11 +32,22 @@ std::string ClientName(const pyhost::PeerAddress& peer) {
 
 }  // namespace
 
-void HttpListener::OnAccept(UniqueFd fd) { service->Accept(this, std::move(fd)); }
+HttpListener::QuietTimer::QuietTimer(HttpListener* listener)
+    : Timer([](Timer* timer) { static_cast<QuietTimer*>(timer)->listener->socket->Stop(); }), listener(listener) {}
+
+void HttpListener::OnAccept(UniqueFd fd) {
+  if (closing && quiet_timer.armed()) {
+    green::Scheduler* const scheduler = service->scheduler();
+    scheduler->RemoveTimer(&quiet_timer);
+    scheduler->AddTimer(&quiet_timer, scheduler->clock()->NowNs() + HttpService::kQuietNs);
+  }
+  service->Accept(this, std::move(fd));
+}
 
 void HttpListener::OnStopped() {
-  --service->listening_count_;
-  service->MaybeDrained();
+  if (quiet_timer.armed()) service->scheduler()->RemoveTimer(&quiet_timer);
+  stopped = true;
+  service->OnListenerStopped();
 }
 
 HttpService::Tick::Tick(HttpService* service)
@@ -44,7 +60,9 @@ HttpService::HttpService(ioloop::EventLoop* loop, CorePool* cores, const HttpSer
       options_(options),
       error_log_(error_log),
       access_log_(access_log),
-      observer_(observer) {}
+      observer_(observer) {
+  SetLogFormat();
+}
 
 HttpService::~HttpService() {
   GREENRING_CHECK(connections_.empty() && listening_count_ == 0);
@@ -63,6 +81,7 @@ void HttpService::AddListener(std::unique_ptr<ioloop::Listener> socket, const py
 
 void HttpService::Accept(const HttpListener* listener, UniqueFd fd) {
   StartTicking();
+  statistics_.OnAccepted();
   Connection* connection = new Connection(this, listener, std::move(fd));
   connection->set_index(static_cast<uint32_t>(connections_.size()));
   connections_.push_back(connection);
@@ -92,7 +111,7 @@ void HttpService::GiveExchange(HttpExchange* exchange) {
   free_exchanges_.emplace_back(exchange);
 }
 
-std::string_view HttpService::DateLine() { return dates_.Line(WallClockS()); }
+std::string_view HttpService::DateLine() { return dates_.Line(WallClock().tv_sec); }
 
 // What has arrived in one turn of the loop has begun at one time, so that it is read once. On a core the turn may have
 // become old: there the next request of a pipeline begins.
@@ -101,6 +120,7 @@ int64_t HttpService::RequestNowNs() {
   if (turn != request_turn_ || scheduler()->current() != nullptr) {
     request_turn_ = turn;
     request_now_ns_ = loop_->clock()->NowNs();
+    request_now_ticks_ = scheduler()->NowTicks();
   }
   return request_now_ns_;
 }
@@ -141,6 +161,62 @@ void HttpService::OnTick() {
   if (!connections_.empty()) scheduler()->AddTimer(&tick_, tick_now_ns_ + kTickNs);
 }
 
+void HttpService::SetLogFormat() {
+  error_log_->SetFormat(options_.log_format);
+  if (access_log_ != nullptr) access_log_->SetFormat(options_.log_format);
+}
+
+void HttpService::Apply(const HttpServiceOptions& options) {
+  options_ = options;
+  SetLogFormat();
+  tick_now_ns_ = loop_->clock()->NowNs();
+  waiting_for_request_.LimitTo(DeadlineAfter(draining_ ? kDrainIdleNs : options_.keepalive_timeout_ns));
+  waiting_for_head_.LimitTo(DeadlineAfter(options_.header_timeout_ns));
+  waiting_for_client_.LimitTo(DeadlineAfter(options_.io_timeout_ns));
+}
+
+std::string_view HttpService::WhyNotReady() const {
+  if (draining_) return "the worker drains";
+  return cores_->full() ? "all cores are busy and the queue is full" : "";
+}
+
+void HttpService::StopAccepting(const std::vector<std::string>& addresses, std::function<void()> on_stopped) {
+  Stopping stopping;
+  stopping.on_stopped = std::move(on_stopped);
+  for (const auto& listener : listeners_) {
+    const std::string& address = listener->socket->address();
+    if (listener->stopped || std::find(addresses.begin(), addresses.end(), address) == addresses.end()) continue;
+    stopping.listeners.push_back(listener.get());
+    if (std::exchange(listener->closing, true)) continue;
+    // Connections whose first bytes are on their way are accepted now, not only with those.
+    const int no_wait_s = 0;
+    setsockopt(listener->socket->fd(), IPPROTO_TCP, TCP_DEFER_ACCEPT, &no_wait_s, sizeof(no_wait_s));
+    scheduler()->AddTimer(&listener->quiet_timer, loop_->clock()->NowNs() + kQuietNs);
+  }
+  stopping_.push_back(std::move(stopping));
+  TellStopped();
+}
+
+void HttpService::OnListenerStopped() {
+  --listening_count_;
+  TellStopped();
+  MaybeDrained();
+}
+
+void HttpService::TellStopped() {
+  std::vector<std::function<void()>> due;
+  for (size_t i = 0; i < stopping_.size();) {
+    const std::vector<const HttpListener*>& asked = stopping_[i].listeners;
+    if (std::all_of(asked.begin(), asked.end(), [](const HttpListener* listener) { return listener->stopped; })) {
+      due.push_back(std::move(stopping_[i].on_stopped));
+      stopping_.erase(stopping_.begin() + static_cast<std::ptrdiff_t>(i));
+    } else {
+      ++i;
+    }
+  }
+  for (const std::function<void()>& on_stopped : due) on_stopped();
+}
+
 void HttpService::Drain() {
   if (draining_) return;
   draining_ = true;
@@ -171,28 +247,41 @@ void HttpService::MaybeDrained() {
   observer_->OnDrained();
 }
 
-void HttpService::LogServed(Connection* connection, const HttpExchange& exchange) {
-  if (access_log_ != nullptr) {
-    LogAccess(connection, exchange.head(), exchange.status(), exchange.response_body_bytes());
-  }
-  const protocol::ResponseBody& body = exchange.response_body();
-  if (!exchange.finished() || (body.missing_bytes() == 0 && body.excess_bytes() == 0)) return;
-  const std::string request = std::string(exchange.head().method) + " " + std::string(exchange.head().target);
+void HttpService::OnRequestEnded(Connection* connection, HttpExchange* exchange) {
+  statistics_.OnEnded({.status = exchange->status(),
+                       .ran = exchange->thread() != nullptr,
+                       .run_ns = exchange->RunNs(),
+                       .generation = exchange->generation(),
+                       .cut_short = exchange->cut_short()});
+  CheckRequestLimit();
+  if (access_log_ != nullptr) LogAccess(connection, exchange, exchange->status(), exchange->response_body_bytes());
+  const protocol::ResponseBody& body = exchange->response_body();
+  if (!exchange->finished() || (body.missing_bytes() == 0 && body.excess_bytes() == 0)) return;
   if (body.missing_bytes() > 0) {
-    error_log_->Message(absl::StrCat(request, ": the response is ", body.missing_bytes(),
-                                     " bytes shorter than its Content-Length; the connection is closed"));
+    error_log_->RequestMessage(exchange->name(), absl::StrCat("the response is ", body.missing_bytes(),
+                                                              " bytes shorter than its Content-Length; the connection "
+                                                              "is closed"));
   } else {
-    error_log_->Message(absl::StrCat(request, ": the response is ", body.excess_bytes(),
-                                     " bytes longer than its Content-Length; they were cut off"));
+    error_log_->RequestMessage(exchange->name(), absl::StrCat("the response is ", body.excess_bytes(),
+                                                              " bytes longer than its Content-Length; they were cut "
+                                                              "off"));
   }
 }
 
-void HttpService::LogRefused(Connection* connection, const protocol::RequestHead& head, int status,
-                             std::string_view reason) {
-  if (access_log_ != nullptr) LogAccess(connection, head, status, 0);
+void HttpService::OnRequestRefused(Connection* connection, HttpExchange* exchange, int status,
+                                   std::string_view reason) {
+  statistics_.OnRefused(status);
+  CheckRequestLimit();
+  if (access_log_ != nullptr) LogAccess(connection, exchange, status, 0);
   if (status < 500) return;  // a client's mistake is not the operator's
   error_log_->Message(
       absl::StrCat("refused a request with ", status, ": ", absl::string_view(reason.data(), reason.size())));
+}
+
+void HttpService::CheckRequestLimit() {
+  if (request_limit_ == 0 || statistics_.requests() < request_limit_) return;
+  request_limit_ = 0;
+  observer_->OnRequestLimit();
 }
 
 void HttpService::LogTimeout(Connection* connection) {
@@ -200,9 +289,18 @@ void HttpService::LogTimeout(Connection* connection) {
                                    options_.io_timeout_ns / kNanosecondsPerSecond, " s; the connection is closed"));
 }
 
-void HttpService::LogAccess(Connection* connection, const protocol::RequestHead& head, int status, int64_t body_bytes) {
+void HttpService::LogAccess(Connection* connection, HttpExchange* exchange, int status, int64_t body_bytes) {
   const std::string client = ClientName(connection->peer());
-  access_log_->Append({.client = client, .head = &head, .status = status, .body_bytes = body_bytes}, WallClockS());
+  const timespec now = WallClock();
+  const bool has_begun = exchange->number() != 0;
+  access_log_->Append({.client = client,
+                       .head = &exchange->head(),
+                       .status = status,
+                       .body_bytes = body_bytes,
+                       .request_id = exchange->request_id(),
+                       .queue_ns = has_begun ? exchange->QueuedNs() : 0,
+                       .run_ns = exchange->RunNs()},
+                      now.tv_sec * kNanosecondsPerSecond + now.tv_nsec);
 }
 
 }  // namespace greenring::worker

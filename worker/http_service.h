@@ -3,6 +3,7 @@
 //   HttpService service(&loop, &cores, options, &error_log, access_log);
 //   service.AddListener(std::move(listener), environ);
 //   ...
+//   service.Apply(other_options);
 //   service.Drain();              // OnDrained of the observer follows, when the last connection has closed
 //
 // Loop's thread only.
@@ -10,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +19,7 @@
 
 #include "base/clock.h"
 #include "green/scheduler.h"
+#include "green/timer_queue.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/listener.h"
 #include "protocol/date_cache.h"
@@ -26,7 +29,10 @@
 #include "worker/core_pool.h"
 #include "worker/deadline_list.h"
 #include "worker/http_exchange.h"
+#include "worker/http_statistics.h"
 #include "worker/log.h"
+#include "worker/probes.h"
+#include "worker/request_id.h"
 #include "worker/request_timeouts.h"
 #include "worker/request_watch.h"
 
@@ -45,6 +51,9 @@ struct HttpServiceOptions {
   RequestTimeouts request_timeouts;                              // from the end of the head to the response's end
   int64_t request_timeout_grace_ns = 5 * kNanosecondsPerSecond;  // to end once it was interrupted
   bool cancel_on_disconnect = false;
+
+  ProbePaths probes;
+  LogFormat log_format = LogFormat::kText;  // of both logs
 };
 
 // One listening socket and what its requests are told of it.
@@ -55,6 +64,15 @@ struct HttpListener final : ioloop::Listener::Handler {
 
   void OnAccept(UniqueFd fd) override;
   void OnStopped() override;
+
+  // It is to stop when nothing has been accepted for a while.
+  struct QuietTimer : green::Timer {
+    explicit QuietTimer(HttpListener* listener);
+    HttpListener* const listener;
+  };
+  QuietTimer quiet_timer{this};
+  bool closing = false;
+  bool stopped = false;
 };
 
 class HttpService {
@@ -67,6 +85,10 @@ class HttpService {
     // A request that has timed out goes on beyond its grace: only the worker's end will end it for sure. In the loop's
     // context.
     virtual void OnOverdue() = 0;
+
+    // As many requests have ended as SetRequestLimit has said. Once for each call of that. On a core, or in the loop's
+    // context; never parks.
+    virtual void OnRequestLimit() = 0;
 
    protected:
     ~Observer() = default;
@@ -85,6 +107,19 @@ class HttpService {
   // Accepts on `socket` from now on. Never parks.
   void AddListener(std::unique_ptr<ioloop::Listener> socket, const pyhost::EnvironTemplate* environ);
 
+  // From now on these options hold, for requests and connections that begin; logs change at once. A wait that is in
+  // progress (for the next request, for a head, for the client) is not longer, from now on, than the new timeout for
+  // it. Never parks.
+  void Apply(const HttpServiceOptions& options);
+
+  // The observer is told when `count` requests have ended since the start; 0: it is not. Never parks.
+  void SetRequestLimit(uint64_t count) { request_limit_ = count; }
+
+  // Those of the listeners that have one of `addresses` (ioloop::Listener::address) accept what waits for them, and
+  // stop when nothing has come for kQuietNs: where another socket of the address gets the new connections. `on_stopped`
+  // is called when all of them have, or at once if there are none. Never parks.
+  void StopAccepting(const std::vector<std::string>& addresses, std::function<void()> on_stopped);
+
   // Stops accepting, lets every request that has begun to arrive finish, gives idle connections kDrainIdleNs for a
   // request that is on its way, and closes them. Idempotent. Never parks.
   void Drain();
@@ -94,6 +129,10 @@ class HttpService {
 
   bool draining() const { return draining_; }
   size_t connection_count() const { return connections_.size(); }
+  const std::vector<Connection*>& connections() const { return connections_; }
+
+  // What clients are told who ask for readiness; empty: requests are served.
+  std::string_view WhyNotReady() const;
 
   // ---- for connections and exchanges ----
 
@@ -102,8 +141,14 @@ class HttpService {
   CorePool* cores() const { return cores_; }
   const protocol::Limits& limits() const { return options_.limits; }
   std::string_view DateLine();
-  // For a request that begins now.
+  // For a request that begins now. When that was in the scheduler's ticks request_now_ticks says afterwards.
   RequestWatchOptions WatchOptionsFor(std::string_view path);
+  uint64_t request_now_ticks() const { return request_now_ticks_; }
+  uint64_t NextRequestNumber() { return ++last_request_number_; }
+  const RequestIds& request_ids() const { return request_ids_; }
+  Probe ProbeOf(const protocol::RequestHead& head) const { return options_.probes.Match(head); }
+  HttpStatistics* mutable_statistics() { return &statistics_; }
+  const HttpStatistics& statistics() const { return statistics_; }
   void OnOverdue() { observer_->OnOverdue(); }
 
   // The connection owns what it takes until it gives it back.
@@ -116,12 +161,16 @@ class HttpService {
   void WaitForHead(Connection* connection);
   void WaitForClient(Connection* connection);
 
-  void LogServed(Connection* connection, const HttpExchange& exchange);
-  void LogRefused(Connection* connection, const protocol::RequestHead& head, int status, std::string_view reason);
+  // Each once for a request, which is counted and logged. `exchange` may be one whose head could not be parsed.
+  void OnRequestEnded(Connection* connection, HttpExchange* exchange);
+  void OnRequestRefused(Connection* connection, HttpExchange* exchange, int status, std::string_view reason);
   void LogTimeout(Connection* connection);
 
   // Idle connections are given so long, when draining, for a request that is on its way already.
   static constexpr int64_t kDrainIdleNs = 500 * kNanosecondsPerMillisecond;
+
+  // See StopAccepting.
+  static constexpr int64_t kQuietNs = 200 * kNanosecondsPerMillisecond;
 
   // Timeouts are noticed this late at most: time is read once a tick, not with each request.
   static constexpr int64_t kTickNs = 250 * kNanosecondsPerMillisecond;
@@ -138,19 +187,28 @@ class HttpService {
   void OnTick();
   void StartTicking();
   void MaybeDrained();
-  void LogAccess(Connection* connection, const protocol::RequestHead& head, int status, int64_t body_bytes);
+  void SetLogFormat();
+  void OnListenerStopped();
+  void TellStopped();
+  void LogAccess(Connection* connection, HttpExchange* exchange, int status, int64_t body_bytes);
+  void CheckRequestLimit();
   int64_t RequestNowNs();
   int64_t DeadlineAfter(int64_t duration_ns) const { return tick_now_ns_ + duration_ns; }
 
   ioloop::EventLoop* const loop_;
   CorePool* const cores_;
-  const HttpServiceOptions options_;
+  HttpServiceOptions options_;
   ErrorLog* const error_log_;
   AccessLog* const access_log_;
   Observer* const observer_;
 
   std::vector<std::unique_ptr<HttpListener>> listeners_;
   size_t listening_count_ = 0;
+  struct Stopping {
+    std::vector<const HttpListener*> listeners;
+    std::function<void()> on_stopped;
+  };
+  std::vector<Stopping> stopping_;
   std::vector<Connection*> connections_;  // each knows its place
 
   std::vector<std::unique_ptr<HttpExchange>> free_exchanges_;  // last in, first out
@@ -161,8 +219,13 @@ class HttpService {
   Tick tick_{this};
   int64_t tick_now_ns_ = 0;  // the time of the last tick
 
-  int64_t request_now_ns_ = 0;          // the time of the last request that began
+  int64_t request_now_ns_ = 0;  // the time of the last request that began
+  uint64_t request_now_ticks_ = 0;
   uint64_t request_turn_ = UINT64_MAX;  // and its turn
+  uint64_t last_request_number_ = 0;
+  uint64_t request_limit_ = 0;
+  const RequestIds request_ids_;
+  HttpStatistics statistics_;
 
   protocol::DateCache dates_;
   bool draining_ = false;

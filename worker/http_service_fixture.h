@@ -108,6 +108,7 @@ class HttpServiceTest : public ::testing::Test, public CorePool::Runner, public 
   void OnCoreAbandoned(green::GreenThread*, HttpExchange* exchange) override { exchange->connection()->OnAbandoned(); }
   void OnCoresEnded() override {}
   void OnOverdue() override { ++overdue_; }
+  void OnRequestLimit() override { ++request_limits_; }
   void OnDrained() override {
     drained_ = true;
     cores_->Stop();
@@ -125,6 +126,7 @@ class HttpServiceTest : public ::testing::Test, public CorePool::Runner, public 
   App app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(exchange->head().target)); };
   bool drained_ = false;
   int overdue_ = 0;
+  int request_limits_ = 0;
 };
 
 inline bool Contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }

@@ -13,10 +13,34 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/errno_status.h"
 #include "ioloop/posix/interposer.h"
+#include "worker/json_text.h"
 
 namespace greenring::worker {
+namespace {
+
+std::string TextStamp() {
+  const time_t now_s = time(nullptr);
+  tm local;
+  localtime_r(&now_s, &local);
+  char stamp[48];
+  const size_t length = strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &local);
+  return std::string(stamp, length) + " [" + std::to_string(getpid()) + "] ";
+}
+
+// The time and the process.
+std::string BeginObject() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  std::string object = "{";
+  AppendJsonField("time", JsonTime(now.tv_sec * kNanosecondsPerSecond + now.tv_nsec), &object);
+  AppendJsonField("pid", getpid(), &object);
+  return object;
+}
+
+}  // namespace
 
 namespace {
 
@@ -54,17 +78,65 @@ void LogFile::Write(std::string_view text) {
   }
 }
 
-void ErrorLog::Message(std::string_view message) {
-  const time_t now_s = time(nullptr);
-  tm local;
-  localtime_r(&now_s, &local);
-  char stamp[48];
-  const size_t length = strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &local);
-  std::string line(stamp, length);
-  line += " [" + std::to_string(getpid()) + "] ";
-  line += message;
-  line += '\n';
+void ErrorLog::Message(std::string_view message) { Write(nullptr, message); }
+
+void ErrorLog::RequestMessage(const pyhost::RequestName& request, std::string_view message) {
+  Write(&request, message);
+}
+
+void ErrorLog::Write(const pyhost::RequestName* request, std::string_view message) {
+  std::string line;
+  if (format_.load(std::memory_order_relaxed) == LogFormat::kJson) {
+    line = BeginObject();
+    if (request != nullptr) {
+      if (!request->id.empty()) AppendJsonField("request_id", request->id, &line);
+      AppendJsonField("method", request->method, &line);
+      AppendJsonField("target", request->target, &line);
+    }
+    AppendJsonField("message", message, &line);
+    line += "}\n";
+  } else {
+    line = TextStamp();
+    if (request != nullptr) {
+      if (!request->id.empty()) line.append("[").append(request->id).append("] ");
+      line.append(request->method).append(" ").append(request->target).append(": ");
+    }
+    line.append(message).append("\n");
+  }
   file_->Write(line);
+}
+
+void ErrorLog::ApplicationText(std::string_view text) {
+  if (format_.load(std::memory_order_relaxed) == LogFormat::kText) {
+    FlushApplicationLine();
+    file_->Write(text);
+    return;
+  }
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    application_line_.append(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    if (end != std::string_view::npos) {
+      WriteApplicationLine(application_line_);
+      application_line_.clear();
+    } else if (application_line_.size() >= kLineBytesMax) {
+      FlushApplicationLine();
+    }
+  }
+}
+
+void ErrorLog::FlushApplicationLine() {
+  if (application_line_.empty()) return;
+  WriteApplicationLine(application_line_);
+  application_line_.clear();
+}
+
+void ErrorLog::WriteApplicationLine(std::string_view line) {
+  std::string object = BeginObject();
+  AppendJsonField("source", "application", &object);
+  AppendJsonField("message", line, &object);
+  object += "}\n";
+  file_->Write(object);
 }
 
 }  // namespace greenring::worker

@@ -4,10 +4,11 @@
 //   ErrorLog errors(file->get());
 //   errors.Message("client 127.0.0.1 timed out");          // "2026-01-31 12:00:00 [4711] client 127.0.0.1 timed out"
 //
-// Every message is one write(2), so messages of several threads and processes do not mix. Thread-safe. Never parks (a
-// write to a slow disk or a full pipe blocks the OS thread).
+// Every message is one write(2), so messages of several threads and processes do not mix. docs/OBSERVABILITY.md has the
+// formats. Thread-safe. Never parks (a write to a slow disk or a full pipe blocks the OS thread).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,6 +19,11 @@
 #include "pyhost/error_log.h"
 
 namespace greenring::worker {
+
+enum class LogFormat : uint8_t {
+  kText,  // for people; the access log in the combined format
+  kJson,  // one object a line
+};
 
 class LogFile {
  public:
@@ -51,12 +57,32 @@ class LogFile {
 class ErrorLog final : public pyhost::ErrorLog {
  public:
   explicit ErrorLog(LogFile* file) : file_(file) {}
+  ~ErrorLog() { FlushApplicationLine(); }
+  ErrorLog(const ErrorLog&) = delete;
+  ErrorLog& operator=(const ErrorLog&) = delete;
+
+  // Of messages from now on.
+  void SetFormat(LogFormat format) { format_.store(format, std::memory_order_relaxed); }
 
   void Message(std::string_view message) override;
-  void ApplicationText(std::string_view text) override { file_->Write(text); }
+
+  // As text the request's id is in brackets before the request line, as JSON it has fields of its own.
+  void RequestMessage(const pyhost::RequestName& request, std::string_view message) override;
+
+  // As text it is written as it is; as JSON each line becomes an object when it is complete, or kLineBytesMax long. The
+  // GIL, which every caller holds, guards the line that is not.
+  void ApplicationText(std::string_view text) override;
+
+  static constexpr size_t kLineBytesMax = 64 * 1024;
 
  private:
+  void Write(const pyhost::RequestName* request, std::string_view message);
+  void WriteApplicationLine(std::string_view line);
+  void FlushApplicationLine();
+
   LogFile* const file_;
+  std::atomic<LogFormat> format_{LogFormat::kText};
+  std::string application_line_;  // the beginning of one
 };
 
 }  // namespace greenring::worker

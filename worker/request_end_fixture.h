@@ -41,7 +41,12 @@ class RequestEndTest : public HttpServiceTest {
       test_->reasons_.push_back(reason);
       test_->scheduler_->Cancel(thread_);
     }
+    void OnCancelled(const std::string& reason) override {
+      test_->cancels_.push_back(reason);
+      test_->scheduler_->Cancel(thread_);
+    }
     void OnOverdue() override { ++test_->reports_; }
+    std::string PythonStack() override { return "  File \"app.py\", line 1, in app\n"; }
 
     RequestEndTest* const test_;
     HttpExchange* const exchange_;
@@ -90,6 +95,7 @@ class RequestEndTest : public HttpServiceTest {
   Reasons reasons_;
   int runs_ = 0;
   int reports_ = 0;
+  std::vector<std::string> cancels_;
 };
 
 }  // namespace greenring::worker

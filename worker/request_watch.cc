@@ -109,13 +109,22 @@ void RequestWatch::Arm(Due due, int64_t at_ns) {
 
 void RequestWatch::ArmGrace(Due due) { Arm(due, scheduler_->clock()->NowNs() + grace_ns_); }
 
-// What comes after the whole response is none of the client's business, but it is interrupted all the same.
+void RequestWatch::OnCancelled(const std::string& reason) {
+  GREENRING_CHECK(state_ == State::kRunning || state_ == State::kClosing);
+  TellOwner(CutShort::kCancelled);
+  if (interrupter_ != nullptr) interrupter_->OnCancelled(reason);
+}
+
 void RequestWatch::CutShortFor(CutShort reason) {
-  if (!owner_->finished()) {
-    if (cut_short_ == CutShort::kNo) cut_short_ = reason;
-    owner_->OnCutShort(reason);
-  }
+  TellOwner(reason);
   if (interrupter_ != nullptr) interrupter_->OnCutShort(reason);
+}
+
+// What comes after the whole response is none of the client's business, but it is interrupted all the same.
+void RequestWatch::TellOwner(CutShort reason) {
+  if (owner_->finished()) return;
+  if (cut_short_ == CutShort::kNo) cut_short_ = reason;
+  owner_->OnCutShort(reason);
 }
 
 }  // namespace greenring::worker

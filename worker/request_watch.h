@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/clock.h"
 #include "green/scheduler.h"
@@ -75,10 +76,16 @@ class RequestWatch final : private green::Timer {
   // The worker's patience is over.
   void OnDraining();
 
+  // An operator ends the request, which a core runs (checked), and says why.
+  void OnCancelled(const std::string& reason);
+
   bool cancel_on_disconnect() const { return cancel_on_disconnect_; }
+  // The application runs: there is somebody to interrupt.
+  bool running() const { return state_ == State::kRunning || state_ == State::kClosing; }
   int64_t started_ns() const { return started_ns_; }
   int64_t deadline_ns() const { return deadline_ns_; }
   pyhost::CutShort cut_short() const { return cut_short_; }
+  pyhost::Exchange::Interrupter* interrupter() const { return interrupter_; }
 
  private:
   enum class State : uint8_t { kEnded, kQueued, kRunning, kClosing };
@@ -90,6 +97,7 @@ class RequestWatch final : private green::Timer {
   void ArmGrace(Due due);
   void MaybeDisconnect();
   void CutShortFor(pyhost::CutShort reason);
+  void TellOwner(pyhost::CutShort reason);
 
   Owner* const owner_;
   green::Scheduler* scheduler_ = nullptr;

@@ -56,7 +56,11 @@ template <typename Block>
 int Wait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, const timespec* instant, Block block) {
   green::GreenThread* const thread = ParkingThread();
   const bool is_shared = (FlagsOf(condition) & kSharedFlag) != 0;
-  if (IsLeftAlone(condition) || (is_shared && thread == nullptr)) return block();
+  if (IsLeftAlone(condition)) {
+    BeforeWaitForLeftAlone(condition);
+    return block();
+  }
+  if (is_shared && thread == nullptr) return block();
   if (instant != nullptr && !IsInstant(*instant)) return EINVAL;
   const int64_t deadline_ns = DeadlineAt(clock, instant);
   const int64_t until_ns =

@@ -141,4 +141,8 @@ void AfterUnlockOfLeftAlone(const void* mutex) {
   if (left_alone.after_unlock != nullptr && ParkingLoop() != nullptr) left_alone.after_unlock(mutex);
 }
 
+void BeforeWaitForLeftAlone(const void* condition) {
+  if (left_alone.before_wait != nullptr && ParkingLoop() != nullptr) left_alone.before_wait(condition);
+}
+
 }  // namespace greenring::posix

@@ -67,6 +67,9 @@ struct LeftAlone {
   // runtime may park instead, and after it has unlocked one.
   void (*before_lock)(const void* mutex) = nullptr;
   void (*after_unlock)(const void* mutex) = nullptr;
+
+  // The same: before it waits for such a condition variable, which blocks the OS thread.
+  void (*before_wait)(const void* condition) = nullptr;
 };
 
 // Before any interception; the last one counts.
@@ -76,6 +79,7 @@ bool IsLeftAlone(const void* object);
 // The runtime is told.
 void BeforeLockOfLeftAlone(const void* mutex);
 void AfterUnlockOfLeftAlone(const void* mutex);
+void BeforeWaitForLeftAlone(const void* condition);
 
 // A function of the C library, found at its first call. Called like one, by any thread.
 template <typename Pointer>

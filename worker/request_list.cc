@@ -1,0 +1,225 @@
+#include "worker/request_list.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/fd_name.h"
+#include "green/inspection.h"
+#include "worker/connection.h"
+#include "worker/http_exchange.h"
+
+namespace greenring::worker {
+namespace {
+
+namespace v1 = control::v1;
+
+void SetDuration(int64_t ns, google::protobuf::Duration* duration) {
+  duration->set_seconds(ns / kNanosecondsPerSecond);
+  duration->set_nanos(static_cast<int32_t>(ns % kNanosecondsPerSecond));
+}
+
+void SetTimestamp(int64_t ns, google::protobuf::Timestamp* timestamp) {
+  timestamp->set_seconds(ns / kNanosecondsPerSecond);
+  timestamp->set_nanos(static_cast<int32_t>(ns % kNanosecondsPerSecond));
+}
+
+// What a client has sent, as a string of a message, which has to be UTF-8: other bytes than printable ASCII as %XX.
+std::string Printable(std::string_view text) {
+  constexpr char kHexDigits[] = "0123456789ABCDEF";
+  std::string printable;
+  printable.reserve(text.size());
+  for (const char c : text) {
+    if (c >= 0x20 && c < 0x7f) {
+      printable += c;
+    } else {
+      printable += '%';
+      printable += kHexDigits[(c >> 4) & 15];
+      printable += kHexDigits[c & 15];
+    }
+  }
+  return printable;
+}
+
+std::string ClientOf(Connection* connection) {
+  const pyhost::PeerAddress& peer = connection->peer();
+  switch (peer.family) {
+    case pyhost::PeerAddress::Family::kUnix:
+      return "";
+    case pyhost::PeerAddress::Family::kIpv4:
+      return absl::StrCat(peer.IpText(), ":", peer.port);
+    case pyhost::PeerAddress::Family::kIpv6:
+      return absl::StrCat("[", peer.IpText(), "]:", peer.port);
+  }
+  return "";
+}
+
+v1::Engine EngineOf(green::Engine engine) {
+  switch (engine) {
+    case green::Engine::kUcontext:
+      return v1::UCONTEXT;
+    case green::Engine::kFcontext:
+      return v1::FCONTEXT;
+  }
+  return v1::ENGINE_UNSPECIFIED;
+}
+
+v1::Request::State StateOf(green::GreenThread::State state) {
+  switch (state) {
+    case green::GreenThread::State::kRunnable:
+      return v1::Request::RUNNABLE;
+    case green::GreenThread::State::kRunning:
+      return v1::Request::RUNNING;
+    case green::GreenThread::State::kParked:
+      return v1::Request::PARKED;
+    case green::GreenThread::State::kFree:
+    case green::GreenThread::State::kAbandoned:
+      break;
+  }
+  return v1::Request::STATE_UNSPECIFIED;
+}
+
+// In flight, as far as an operator is concerned: its core is not lost.
+HttpExchange* InFlight(const Connection* connection) {
+  HttpExchange* const exchange = connection->serving();
+  if (exchange == nullptr || exchange->number() == 0) return nullptr;
+  const green::GreenThread* const thread = exchange->thread();
+  return thread != nullptr && thread->state() == green::GreenThread::State::kAbandoned ? nullptr : exchange;
+}
+
+// Fills in messages; what several requests have in common is looked up once.
+class Describer {
+ public:
+  Describer(const HttpService* service, green::Scheduler* scheduler, int64_t wall_now_ns)
+      : scheduler_(scheduler), now_ns_(scheduler->clock()->NowNs()), wall_now_ns_(wall_now_ns) {
+    for (const Connection* connection : service->connections()) {
+      const HttpExchange* const exchange = InFlight(connection);
+      if (exchange != nullptr && exchange->thread() != nullptr) {
+        numbers_.emplace(exchange->thread()->id(), exchange->number());
+      }
+    }
+  }
+
+  int64_t now_ns() const { return now_ns_; }
+
+  void Describe(Connection* connection, v1::Request* request) {
+    HttpExchange* const exchange = InFlight(connection);
+    const protocol::RequestHead& head = exchange->head();
+    request->set_name(absl::StrCat(exchange->number()));
+    request->set_request_id(std::string(exchange->request_id()));
+    request->set_method(Printable(head.method));
+    request->set_target(Printable(head.target.substr(0, RequestList::kTargetBytesMax)));
+    request->set_host(Printable(head.host));
+    request->set_client(ClientOf(connection));
+    const int64_t age_ns = std::max<int64_t>(0, now_ns_ - exchange->started_ns());
+    SetTimestamp(wall_now_ns_ - age_ns, request->mutable_start_time());
+    SetDuration(age_ns, request->mutable_age());
+    if (exchange->deadline_ns() != kNeverNs) {
+      SetTimestamp(wall_now_ns_ + (exchange->deadline_ns() - now_ns_), request->mutable_deadline());
+    }
+    request->set_fd(-1);
+    if (exchange->thread() == nullptr) {
+      request->set_state(v1::Request::QUEUED);
+      SetDuration(exchange->QueuedNs(), request->mutable_in_state());
+      return;
+    }
+    SetDuration(exchange->CpuNs(), request->mutable_cpu_time());
+    request->set_switches(static_cast<int64_t>(exchange->switches()));
+    request->set_generation(exchange->generation());
+    DescribeThread(*exchange, green::Inspect(*exchange->thread()), request);
+  }
+
+ private:
+  void DescribeThread(const HttpExchange& exchange, const green::ThreadInfo& info, v1::Request* request) {
+    request->set_state(StateOf(info.state));
+    // Its core may have been in this state for longer: since before it took the request.
+    SetDuration(std::min(info.since_ns, exchange.RunNs()), request->mutable_in_state());
+    request->set_stack_use_bytes(static_cast<int64_t>(info.stack_used_bytes));
+    request->set_stack_size_bytes(static_cast<int64_t>(info.stack_size_bytes));
+    request->set_engine(EngineOf(scheduler_->engine()));
+    request->set_green_thread(static_cast<int64_t>(info.id));
+    if (info.state != green::GreenThread::State::kParked) return;
+    if (info.wait.call != nullptr) request->set_call(info.wait.call);
+    if (info.wait.fd >= 0) {
+      request->set_fd(info.wait.fd);
+      request->set_peer(PeerOf(info.wait.fd));
+    }
+    if (info.holder.is_known()) request->set_lock_holder(HolderName(info.holder));
+  }
+
+  const std::string& PeerOf(int fd) {
+    const auto [place, is_new] = peers_.try_emplace(fd);
+    if (is_new) place->second = Printable(PeerName(fd));
+    return place->second;
+  }
+
+  std::string HolderName(green::LockHolders::Holder holder) const {
+    if (holder.green_thread_id() == 0) return absl::StrCat("OS thread ", holder.os_thread_id());
+    const auto request = numbers_.find(holder.green_thread_id());
+    if (request == numbers_.end()) return absl::StrCat("green thread ", holder.green_thread_id());
+    return absl::StrCat("request ", request->second);
+  }
+
+  green::Scheduler* const scheduler_;
+  const int64_t now_ns_;
+  const int64_t wall_now_ns_;
+  std::unordered_map<uint64_t, uint64_t> numbers_;  // of requests, by their green threads' ids
+  std::unordered_map<int, std::string> peers_;
+};
+
+}  // namespace
+
+int64_t RequestList::WallNowNs() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * kNanosecondsPerSecond + now.tv_nsec;
+}
+
+void RequestList::List(int64_t age_min_ns, int32_t count_max,
+                       google::protobuf::RepeatedPtrField<v1::Request>* requests) const {
+  Describer describer(service_, scheduler_, wall_now_ns_());
+  std::vector<std::pair<const HttpExchange*, Connection*>> found;
+  for (Connection* connection : service_->connections()) {
+    const HttpExchange* const exchange = InFlight(connection);
+    if (exchange == nullptr || describer.now_ns() - exchange->started_ns() < age_min_ns) continue;
+    found.emplace_back(exchange, connection);
+  }
+  const size_t count = std::min(found.size(), static_cast<size_t>(std::max(count_max, 0)));
+  const auto begin = found.begin();
+  std::partial_sort(begin, begin + static_cast<std::ptrdiff_t>(count), found.end(), [](const auto& a, const auto& b) {
+    return a.first->number() < b.first->number();  // they are numbered as they begin
+  });
+  for (size_t i = 0; i < count; ++i) describer.Describe(found[i].second, requests->Add());
+}
+
+absl::StatusOr<v1::Stack> RequestList::Stack(int64_t number) const {
+  Connection* const connection = Find(number);
+  if (connection == nullptr) return absl::NotFoundError(absl::StrCat("request ", number, " is not in flight any more"));
+  v1::Stack stack;
+  Describer(service_, scheduler_, wall_now_ns_()).Describe(connection, stack.mutable_request());
+  pyhost::Exchange::Interrupter* const application = connection->serving()->interrupter();
+  if (application != nullptr) stack.set_python(application->PythonStack());
+  return stack;
+}
+
+absl::Status RequestList::Cancel(int64_t number, const std::string& reason) {
+  Connection* const connection = Find(number);
+  if (connection == nullptr) return absl::NotFoundError(absl::StrCat("request ", number, " is not in flight any more"));
+  return connection->CancelRequest(reason);
+}
+
+Connection* RequestList::Find(int64_t number) const {
+  for (Connection* connection : service_->connections()) {
+    const HttpExchange* const exchange = InFlight(connection);
+    if (exchange != nullptr && exchange->number() == static_cast<uint64_t>(number)) return connection;
+  }
+  return nullptr;
+}
+
+}  // namespace greenring::worker
