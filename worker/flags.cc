@@ -84,6 +84,14 @@ absl::Status ParseRequestTimeout(const std::string& text, HttpServiceOptions* op
   return parsed;
 }
 
+absl::Status ParsePath(const std::string& text, std::string* out) {
+  *out = text;
+  return text.empty() || text.front() == '/' ? absl::OkStatus() : Invalid("must begin with /");
+}
+
+// More requests than any worker lives for.
+constexpr int64_t kRequestsMax = int64_t{1} << 40;
+
 absl::Status AppendList(const std::string& text, std::vector<std::string>* out) {
   for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty())) out->emplace_back(part);
   return out->empty() ? Invalid("must not be empty") : absl::OkStatus();
@@ -204,6 +212,33 @@ const Flag kFlags[] = {
      [](Text text, Options* options) -> absl::Status {
        options->error_log = text;
        return text.empty() ? Invalid("must name a file, or - for stderr") : absl::OkStatus();
+     }},
+    {"log_format", "FORMAT",
+     "Of both logs: text (default; the access log in the combined format), or json, one object a line.",
+     [](Text text, Options* options) -> absl::Status {
+       options->http.log_format = text == "json" ? LogFormat::kJson : LogFormat::kText;
+       return text == "json" || text == "text" ? absl::OkStatus() : Invalid("must be text or json");
+     }},
+    {"liveness_path", "PATH",
+     "A path that the loop answers itself, with 200 while it turns, as in /livez (default: none).",
+     [](Text text, Options* options) -> absl::Status { return ParsePath(text, &options->http.probes.liveness); }},
+    {"readiness_path", "PATH", "The same, with 503 while the server drains or its queue is full (default: none).",
+     [](Text text, Options* options) -> absl::Status { return ParsePath(text, &options->http.probes.readiness); }},
+    {"max_requests", "N", "Drain and exit with 3 after so many requests (default 0: never).",
+     [](Text text, Options* options) -> absl::Status {
+       return ParseInteger(text, 0, kRequestsMax, &options->recycling.requests_max);
+     }},
+    {"max_requests_jitter", "N", "Up to so many more, at random (default 0).",
+     [](Text text, Options* options) -> absl::Status {
+       return ParseInteger(text, 0, kRequestsMax, &options->recycling.requests_jitter);
+     }},
+    {"max_worker_rss", "SIZE", "The same when more memory than this is resident, as in 1GiB (default 0: never).",
+     [](Text text, Options* options) -> absl::Status {
+       return ParseBytes(text, 0, std::numeric_limits<int64_t>::max(), &options->recycling.rss_bytes_max);
+     }},
+    {"max_worker_lifetime", "TIME", "The same after so long, as in 24h (default 0: never).",
+     [](Text text, Options* options) -> absl::Status {
+       return ParseTimeout(text, &options->recycling.lifetime_max_ns);
      }},
     {"drain_timeout", "TIME", "At SIGTERM or SIGINT, how long requests may take to finish (default 30s).",
      [](Text text, Options* options) -> absl::Status { return ParseTimeout(text, &options->drain_timeout_ns); }},

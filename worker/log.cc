@@ -40,10 +40,6 @@ std::string BeginObject() {
   return object;
 }
 
-}  // namespace
-
-namespace {
-
 bool IsPipe(int fd) {
   struct stat file;
   return fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode);

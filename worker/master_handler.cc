@@ -3,29 +3,45 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/util/message_differencer.h"
+#include "pyhost/gil.h"
+#include "worker/pool_options.h"
 
 namespace greenring::worker {
 
 absl::Status MasterHandler::Apply(const v1::ToWorker::Apply& apply) {
-  return absl::UnimplementedError("this worker takes no live changes; reload the pool");
+  const absl::StatusOr<WorkerOptions> options = OptionsFromPool(apply.pool());
+  if (!options.ok()) return options.status();
+  const control::v1::Pool& pool = apply.pool();
+  if (pool.engine() != pool_.engine() || pool.async_cores() != pool_.async_cores() ||
+      pool.stack_size_bytes() != pool_.stack_size_bytes() || pool.queue_depth_max() != pool_.queue_depth_max()) {
+    return absl::UnimplementedError("this worker's cores do not change while it runs; reload the pool");
+  }
+  parts_.apply(*options);
+  return absl::OkStatus();
 }
 
 absl::Status MasterHandler::ListRequests(const v1::ToWorker::ListRequests& question,
                                          v1::FromWorker::RequestList* answer) {
-  return absl::UnimplementedError("this worker keeps no list of its requests");
+  parts_.requests->List(question.age_min_ns(), question.count_max(), answer->mutable_requests());
+  return absl::OkStatus();
 }
 
 absl::Status MasterHandler::GetStack(const v1::ToWorker::GetStack& question, v1::FromWorker::StackText* answer) {
-  return absl::UnimplementedError("this worker shows no single stack; dump it");
+  const pyhost::ScopedPythonThread python;  // may wait for the GIL: who was asked for may have ended since
+  absl::StatusOr<control::v1::Stack> stack = parts_.requests->Stack(question.request());
+  if (!stack.ok()) return stack.status();
+  answer->mutable_request()->Swap(stack->mutable_request());
+  answer->set_python(stack->python());
+  return absl::OkStatus();
 }
 
 absl::Status MasterHandler::CancelRequest(const v1::ToWorker::CancelRequest& cancel) {
-  return absl::UnimplementedError("this worker cancels no single request");
+  return parts_.requests->Cancel(cancel.request(), cancel.reason());
 }
 
 absl::Status MasterHandler::StopAccepting(const v1::ToWorker::StopAccepting& stop, std::function<void()> done) {
-  return absl::UnimplementedError("this worker stops accepting only when it drains");
+  parts_.service->StopAccepting({stop.addresses().begin(), stop.addresses().end()}, std::move(done));
+  return absl::OkStatus();
 }
 
 void MasterHandler::Drain(const v1::ToWorker::Drain& drain) {
@@ -48,14 +64,10 @@ int MasterHandler::DrainingRequests() {
   return parts_.service->draining() ? static_cast<int>(parts_.cores->busy_count() + parts_.cores->queue_depth()) : -1;
 }
 
+// Its CPU time is always new.
 bool MasterHandler::Report(v1::FromWorker::Report* report) {
-  control::v1::Statistics* const statistics = report->mutable_statistics();
-  statistics->set_cores(static_cast<int32_t>(parts_.cores->live_count()));
-  statistics->set_cores_busy(static_cast<int32_t>(parts_.cores->busy_count()));
-  statistics->set_queue_depth(static_cast<int32_t>(parts_.cores->queue_depth()));
-  statistics->set_connections(static_cast<int32_t>(parts_.service->connection_count()));
-  if (google::protobuf::util::MessageDifferencer::Equals(*report, reported_)) return false;
-  reported_ = *report;
+  parts_.statistics->Collect(report->mutable_statistics());
+  parts_.statistics->CollectGenerations(report->mutable_generations());
   return true;
 }
 

@@ -14,6 +14,9 @@
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
 #include "worker/master_link.h"
+#include "worker/options.h"
+#include "worker/request_list.h"
+#include "worker/statistics_collector.h"
 #include "worker/thread_dumper.h"
 
 namespace greenring::worker {
@@ -25,6 +28,10 @@ class MasterHandler final : public MasterLink::Handler {
     HttpService* service;
     CorePool* cores;
     ThreadDumper* dumper;
+    StatisticsCollector* statistics;
+    RequestList* requests;
+    // What may change while the worker runs holds from now on, but for the cores.
+    std::function<void(const WorkerOptions&)> apply;
     // Begins a drain; 0: with the timeout that the worker has anyway.
     std::function<void(const std::string& reason, int64_t timeout_ns)> drain;
   };
@@ -46,7 +53,6 @@ class MasterHandler final : public MasterLink::Handler {
  private:
   const Parts parts_;
   const control::v1::Pool pool_;
-  v1::FromWorker::Report reported_;
 };
 
 }  // namespace greenring::worker

@@ -18,6 +18,7 @@
 #include "green/stack_slab.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
+#include "worker/recycling.h"
 
 namespace greenring::worker {
 
@@ -48,6 +49,8 @@ struct WorkerOptions {
   bool audit = false;                                       // see pyhost/audit.h
   int64_t audit_threshold_ns = 10 * kNanosecondsPerMillisecond;
   HttpServiceOptions http;
+
+  RecyclingOptions recycling;
 
   std::string access_log;       // a path, "-" for stdout, empty for none
   std::string error_log = "-";  // a path, or "-" for stderr

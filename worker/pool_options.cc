@@ -1,8 +1,10 @@
 #include "worker/pool_options.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -109,6 +111,25 @@ void ReadLimits(const Pool& pool, Reader* reader, WorkerOptions* options) {
       std::max(limits.head_bytes_max, limits.request_line_bytes_max + limits.header_field_bytes_max + 8);
 }
 
+void ReadRecycling(const Pool& pool, Reader* reader, WorkerOptions* options) {
+  const control::v1::Recycling& recycling = pool.recycling();
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max() / 2;  // so that the sum of the two is one
+  reader->Integer("recycling.requests_max", recycling.requests_max(), 0, kMax, &options->recycling.requests_max);
+  reader->Integer("recycling.requests_jitter", recycling.requests_jitter(), 0, kMax,
+                  &options->recycling.requests_jitter);
+  reader->Integer("recycling.rss_bytes_max", recycling.rss_bytes_max(), 0, kMax, &options->recycling.rss_bytes_max);
+  reader->Timeout("recycling.lifetime_max", recycling.lifetime_max(), &options->recycling.lifetime_max_ns);
+}
+
+void ReadProbes(const Pool& pool, Reader* reader, WorkerOptions* options) {
+  for (const auto& [field, path, out] :
+       {std::tuple("probes.liveness_path", &pool.probes().liveness_path(), &options->http.probes.liveness),
+        std::tuple("probes.readiness_path", &pool.probes().readiness_path(), &options->http.probes.readiness)}) {
+    if (!path->empty() && path->front() != '/') reader->Refuse(field, "must begin with /");
+    *out = *path;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<WorkerOptions> OptionsFromPool(const Pool& pool) {
@@ -124,6 +145,9 @@ absl::StatusOr<WorkerOptions> OptionsFromPool(const Pool& pool) {
   ReadCores(pool, &reader, &options);
   ReadTimeouts(pool, &reader, &options);
   ReadLimits(pool, &reader, &options);
+  ReadRecycling(pool, &reader, &options);
+  ReadProbes(pool, &reader, &options);
+  options.http.log_format = pool.logging().format() == control::v1::Logging::JSON ? LogFormat::kJson : LogFormat::kText;
   options.http.cancel_on_disconnect = pool.cancel_on_disconnect();
   options.access_log = pool.logging().access_log();
   options.error_log = pool.logging().error_log().empty() ? "-" : pool.logging().error_log();

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "pyhost/application.h"
 #include "pyhost/audit.h"
 #include "pyhost/gil.h"
+#include "pyhost/gil_waits.h"
 #include "pyhost/green_pool.h"
 #include "pyhost/greenlet_state.h"
 #include "pyhost/interpreter.h"
@@ -42,19 +44,29 @@
 #include "worker/log.h"
 #include "worker/master_handler.h"
 #include "worker/master_link.h"
+#include "worker/recycling.h"
+#include "worker/request_list.h"
 #include "worker/shutdown_signal.h"
+#include "worker/statistics_collector.h"
 #include "worker/thread_dumper.h"
 
 namespace greenring::worker {
 namespace {
 
-// The GIL is the C library's business; preemption, where there is to be any, is told of it.
+// A wait is over before the green thread yields.
+void AfterUnlockOfPreempted(const void* mutex) {
+  pyhost::GilWaits::AfterUnlock(mutex);
+  pyhost::Preemption::AfterUnlock(mutex);
+}
+
+// The GIL is the C library's business; statistics, and preemption where there is to be any, are told of it.
 void LeaveGilAlone(bool preempted) {
   const pyhost::MemoryRange gil = pyhost::GilMemory();
   posix::LeaveAlone({.begin = gil.begin,
                      .size_bytes = gil.size_bytes,
                      .before_lock = preempted ? &pyhost::Preemption::BeforeLock : nullptr,
-                     .after_unlock = preempted ? &pyhost::Preemption::AfterUnlock : nullptr});
+                     .after_unlock = preempted ? &AfterUnlockOfPreempted : &pyhost::GilWaits::AfterUnlock,
+                     .before_wait = &pyhost::GilWaits::BeforeWait});
 }
 
 // From here on a thread that Python code starts is a green thread. GIL held.
@@ -79,7 +91,10 @@ void WarnOfLongSwitchInterval(const WorkerOptions& options, ErrorLog* error_log)
 }
 
 // Serves with everything that was set up; destroyed in the reverse order of its making.
-class Worker final : private CorePool::Runner, private HttpService::Observer, private pyhost::GreenPool::Observer {
+class Worker final : private CorePool::Runner,
+                     private HttpService::Observer,
+                     private pyhost::GreenPool::Observer,
+                     private Recycling::Observer {
  public:
   Worker(const WorkerOptions& options, ioloop::Ring* ring, pyhost::WsgiHandler* handler, ErrorLog* error_log,
          AccessLog* access_log)
@@ -91,7 +106,17 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
         cores_(&scheduler_, options.cores, this),
         service_(&loop_, &cores_, options.http, error_log, access_log, this),
         pool_(&scheduler_, this),
-        dumper_(&scheduler_, error_log) {
+        dumper_(&scheduler_, error_log),
+        statistics_({.service = &service_,
+                     .cores = &cores_,
+                     .scheduler = &scheduler_,
+                     .loop = &loop_,
+                     .gil_wait = &pyhost::GilWaits::histogram(),
+                     .preemptions = &pyhost::Preemption::count}),
+        requests_(&service_, &scheduler_),
+        recycling_(
+            &scheduler_, &service_, [this] { return statistics_.usage().RssBytes(); }, std::random_device()(), this),
+        drain_timeout_ns_(options.drain_timeout_ns) {
     scheduler_.SetSwitchHook(&switch_hook_);
     scheduler_.SetAbandonedObserver(
         [](green::GreenThread* thread, void* worker) { static_cast<Worker*>(worker)->OnAbandoned(*thread); }, this);
@@ -106,6 +131,9 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
         MasterHandler::Parts{.service = &service_,
                              .cores = &cores_,
                              .dumper = &dumper_,
+                             .statistics = &statistics_,
+                             .requests = &requests_,
+                             .apply = [this](const WorkerOptions& options) { Apply(options); },
                              .drain = [this](const std::string& reason,
                                              int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); }},
         master->start.pool());
@@ -120,6 +148,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     for (size_t i = 0; i < listeners.size(); ++i) service_.AddListener(std::move(listeners[i]), environs[i]);
     shutdown_signal->Watch(
         [this](int signal_number) { Drain(absl::StrCat("signal ", signal_number, ": draining"), 0); });
+    recycling_.Apply(options_.recycling);
     pool_.Open();
     dump_signal->Watch(&dumper_, &scheduler_);
     pyhost::ScopedGilRelease release;
@@ -128,7 +157,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     main_thread.Start([this] { dumper_.Stop(); });
     dumper_.Start([this] { EndLoop(); });
     if (master_link_.has_value()) master_link_->Start(ready_, [this] { scheduler_.Stop(); });
-    LastResort::SetPatience(options_.drain_timeout_ns + kUnwindNs + kLastResortNs);
+    LastResort::SetPatience(drain_timeout_ns_ + kUnwindNs + kLastResortNs);
     green::SetAbandonAlarm(&LastResort::Arm);
     green::InstallStackOverflowHandler();  // the application's own, faulthandler's for one, is now behind it
     {
@@ -171,7 +200,8 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     pyhost::ScopedPythonThread python;
     while (HttpExchange* exchange = pool->Next()) {
       Connection* connection = exchange->connection();
-      handler_->Handle({exchange->head(), connection->peer(), *connection->listener()->environ}, exchange);
+      handler_->Handle({exchange->head(), connection->peer(), *connection->listener()->environ, exchange->request_id()},
+                       exchange);
       connection->OnServed();
       pyhost::Interruptible::Current()->Reset();
       if (scheduler_.stats().overflows != overflows_reported_) [[unlikely]] {
@@ -183,8 +213,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
 
   void OnCoreAbandoned(green::GreenThread* core, HttpExchange* exchange) override {
     if (exchange == nullptr) return;
-    error_log_->Message(absl::StrCat(std::string(exchange->head().method), " ", std::string(exchange->head().target),
-                                     ": the stack of its green thread overflowed; the request is lost"));
+    error_log_->RequestMessage(exchange->name(), "the stack of its green thread overflowed; the request is lost");
     exchange->connection()->OnAbandoned();
   }
 
@@ -207,6 +236,14 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
                                      " overflows; recommended --stack_size=", report.recommended_bytes / 1024, "KiB"));
   }
 
+  // What may change while the worker runs, but for the cores.
+  void Apply(const WorkerOptions& options) {
+    drain_timeout_ns_ = options.drain_timeout_ns;
+    LastResort::SetPatience(drain_timeout_ns_ + kUnwindNs + kLastResortNs);
+    service_.Apply(options.http);
+    recycling_.Apply(options.recycling);
+  }
+
   // What is still at work: so many requests, and what the pool runs.
   std::string DescribeLive(size_t requests) const {
     const size_t functions = pool_.live_count();
@@ -220,7 +257,7 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     error_log_->Message(reason);
     if (service_.draining()) return;
     exit_code_ = exit_code;
-    if (timeout_ns == 0) timeout_ns = options_.drain_timeout_ns;
+    if (timeout_ns == 0) timeout_ns = drain_timeout_ns_;
     if (pool_.live_count() > 0) error_log_->Message(absl::StrCat("waiting for ", DescribeLive(cores_.busy_count())));
     scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + timeout_ns);
     service_.Drain();
@@ -252,6 +289,13 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
     Drain("a request does not end although it has timed out: draining, so that this worker can be replaced",
           kExitUnfit);
   }
+  void OnRequestLimit() override { recycling_.OnRequestLimit(); }
+  // Who has a master serves on: the replacement is to be ready first.
+  void OnUnfit(const std::string& reason) override {
+    if (!master_link_.has_value()) return Drain(absl::StrCat(reason, ": draining, to be started anew"), kExitUnfit);
+    error_log_->Message(absl::StrCat(reason, ": asking to be replaced"));
+    master_link_->SendUnfit(reason, /*draining=*/false);
+  }
   void OnCoresEnded() override { pool_.Stop(); }
   void OnPoolEnded() override { main_thread_->Stop(); }
 
@@ -265,6 +309,10 @@ class Worker final : private CorePool::Runner, private HttpService::Observer, pr
   HttpService service_;
   pyhost::GreenPool pool_;
   ThreadDumper dumper_;
+  StatisticsCollector statistics_;
+  RequestList requests_;
+  Recycling recycling_;
+  int64_t drain_timeout_ns_;
   pyhost::MainThread* main_thread_ = nullptr;  // while serving
   Patience patience_{this};
   int exit_code_ = 0;
