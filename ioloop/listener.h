@@ -16,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/listening_socket.h"
 #include "base/unique_fd.h"
 #include "green/timer_queue.h"
 #include "ioloop/event_loop.h"
@@ -23,14 +24,7 @@
 
 namespace greenring::ioloop {
 
-struct ListenerOptions {
-  int backlog = 4096;       // the kernel lowers it to net.core.somaxconn
-  bool reuse_port = false;  // several processes listen on the port, the kernel spreads connections over them
-  // TCP: a connection is accepted when its first bytes have come, so that its first receive finds them. Halves the cost
-  // of a connection that carries one request. One that stays silent is accepted after a second.
-  bool defer_accept = true;
-  int unix_mode = 0666;  // permissions of a unix socket's file
-};
+using ListenerOptions = ListeningSocketOptions;
 
 class Listener final : private Completion, private Flushable {
  public:
@@ -46,9 +40,7 @@ class Listener final : private Completion, private Flushable {
     ~Handler() = default;
   };
 
-  // Binds and listens. `address`: "host:port" with an IPv4 address, an IPv6 address in brackets, a name from the
-  // resolver, or "*" or nothing for all addresses (IPv6 and IPv4 by one socket where the kernel has IPv6); or
-  // "unix:/path". A socket file on which nobody listens is replaced; one in use is an error.
+  // As ListeningSocket::Open.
   static absl::StatusOr<std::unique_ptr<Listener>> Open(std::string_view address, const ListenerOptions& options = {});
 
   // Takes over a socket that listens already (from a master, or systemd). Others may accept on it too: Stop leaves what
@@ -67,10 +59,9 @@ class Listener final : private Completion, private Flushable {
   // some microseconds, is still reset.) Idempotent.
   void Stop();
 
-  // As for the log and for clients: "127.0.0.1:8080", "[::]:8080", "unix:/run/app.sock".
-  const std::string& address() const { return address_; }
-  int port() const { return port_; }  // 0 for a unix socket
-  int fd() const { return fd_.get(); }
+  const std::string& address() const { return socket_.address(); }
+  int port() const { return socket_.port(); }  // 0 for a unix socket
+  int fd() const { return socket_.fd(); }
 
   // Out of file descriptors (or of the kernel's memory for sockets): accepting rests so long before it tries again.
   static constexpr int64_t kExhaustedPauseNs = 100 * kNanosecondsPerMillisecond;
@@ -92,10 +83,8 @@ class Listener final : private Completion, private Flushable {
     Listener* const owner;
   };
 
-  Listener() : timer_(this) {}
-  absl::Status OpenUnix(const std::string& path, const ListenerOptions& options);
-  absl::Status OpenTcp(std::string_view address, const ListenerOptions& options);
-  absl::Status ReadAddress();
+  Listener(ListeningSocket socket, bool adopted, bool deferred)
+      : socket_(std::move(socket)), adopted_(adopted), deferred_(deferred), timer_(this) {}
   void MoveTo(State next);
   void OnComplete(int32_t result, uint32_t flags) override;
   void Flush() override;
@@ -103,16 +92,10 @@ class Listener final : private Completion, private Flushable {
   void Pause(int error_number);
   void OnTimer();
   void AcceptQueued();
-  void CloseSocket();
 
-  UniqueFd fd_;
-  std::string address_;
-  std::string unlink_path_;  // the file of our own unix socket, and which file that was
-  uint64_t unlink_device_ = 0;
-  uint64_t unlink_inode_ = 0;
-  int port_ = 0;
-  bool adopted_ = false;
-  bool deferred_ = false;           // TCP_DEFER_ACCEPT is set
+  ListeningSocket socket_;
+  const bool adopted_;
+  const bool deferred_;             // TCP_DEFER_ACCEPT is set
   bool exhaustion_logged_ = false;  // since the last accept that succeeded
   State state_ = State::kOpen;
   EventLoop* loop_ = nullptr;

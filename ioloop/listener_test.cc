@@ -132,12 +132,14 @@ TEST_F(ListenerTest, BadAddressesAreRefusedWithAReason) {
   EXPECT_FALSE(Listener::Open("192.0.2.1:0").ok());  // not ours (RFC 5737)
 }
 
-TEST_F(ListenerTest, PortInUseIsAnErrorUnlessItIsShared) {
+TEST_F(ListenerTest, PortInUseIsAnErrorAlsoWhenItsOwnerWouldShareIt) {
   auto first = Open("127.0.0.1:0", {.reuse_port = true});
   const std::string address = first->address();
-  const absl::Status status = Listener::Open(address).status();
-  EXPECT_NE(std::string(status.message()).find(address + ": Address already in use"), std::string::npos) << status;
-  EXPECT_TRUE(Listener::Open(address, {.reuse_port = true}).ok());
+  for (const bool reuse_port : {false, true}) {
+    const absl::Status status = Listener::Open(address, {.reuse_port = reuse_port}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_NE(std::string(status.message()).find(address + ": Address already in use"), std::string::npos) << status;
+  }
 }
 
 TEST_F(ListenerTest, UnixSocketFileOfADeadServerIsReplacedAndOurOwnIsRemoved) {
