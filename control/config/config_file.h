@@ -18,8 +18,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 // Reads and checks it, with all that is wrong in the error: "greenring.yaml:12:7: pools[0].timeouts.drain: ...".
 absl::StatusOr<v1::Configuration> LoadConfiguration(const std::string& path);
 

@@ -12,8 +12,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 struct CommandLine {
   enum class Mode {
     kServe,     // master and workers

@@ -18,8 +18,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 // Every default, filled in; stack_pages becomes stack_size_bytes, and a name without "pools/" gets it. What is wrong
 // stays as it is, for Validate to find.
 void FillDefaults(v1::Pool* pool);

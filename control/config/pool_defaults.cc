@@ -15,7 +15,6 @@ namespace greenring::control {
 namespace {
 
 constexpr char kPoolPrefix[] = "pools/";
-constexpr char kDefaultListener[] = "127.0.0.1:8080";
 
 void FillStackSize(v1::Pool* pool) {
   const int64_t bytes = pool->stack_pages() * kStackPageBytes;
@@ -29,7 +28,7 @@ void FillStackSize(v1::Pool* pool) {
 }
 
 void FillListeners(v1::Pool* pool) {
-  if (pool->listeners().empty()) pool->add_listeners()->set_address(kDefaultListener);
+  if (pool->listeners().empty()) pool->add_listeners()->set_address(kListenerDefault);
   for (v1::Listener& listener : *pool->mutable_listeners()) {
     if (listener.protocol() == v1::Listener::PROTOCOL_UNSPECIFIED) listener.set_protocol(v1::Listener::HTTP);
     if (listener.backlog() == 0) listener.set_backlog(kBacklogDefault);

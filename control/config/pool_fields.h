@@ -13,8 +13,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 enum class PoolFieldKind {
   kName,        // says which pool it is; never changes
   kOutputOnly,  // the server's to say

@@ -38,6 +38,7 @@ inline constexpr absl::Duration kAuditThresholdDefault = absl::Milliseconds(10);
 
 // ---- connections ----
 
+inline constexpr char kListenerDefault[] = "127.0.0.1:8080";
 inline constexpr int64_t kBacklogMax = 1 << 20;
 inline constexpr int64_t kBacklogDefault = 4096;
 inline constexpr int64_t kRequestLineBytesMin = 64;  // less refuses every request

@@ -19,8 +19,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 class StateDirectory {
  public:
   // Makes it, with mode 700, when it is not there. FAILED_PRECONDITION when another server has it.
