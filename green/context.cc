@@ -12,18 +12,46 @@
 #endif
 
 namespace greenring::green {
+namespace {
+
+// What jump_fcontext keeps beside the registers that every call keeps.
+#if defined(__x86_64__)
+struct ControlWords {
+  uint32_t mxcsr;
+  uint16_t x87;
+};
+
+inline ControlWords ReadControlWords() {
+  ControlWords words;
+  asm volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(words.mxcsr), "=m"(words.x87));
+  return words;
+}
+
+inline void WriteControlWords(const ControlWords& words) {
+  asm volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(words.mxcsr), "m"(words.x87));
+}
+#else
+struct ControlWords {};
+inline ControlWords ReadControlWords() { return {}; }
+inline void WriteControlWords(const ControlWords&) {}
+#endif
+
+}  // namespace
+
 std::string_view EngineName(Engine engine) {
   switch (engine) {
     case Engine::kUcontext:
       return "ucontext";
     case Engine::kFcontext:
       return "fcontext";
+    case Engine::kThread:
+      return "thread";
   }
   return "unknown";
 }
 
 std::optional<Engine> EngineFromName(std::string_view name) {
-  for (Engine engine : {Engine::kUcontext, Engine::kFcontext}) {
+  for (Engine engine : {Engine::kUcontext, Engine::kFcontext, Engine::kThread}) {
     if (EngineName(engine) == name) return engine;
   }
   return std::nullopt;
@@ -67,12 +95,6 @@ void Context::UcontextMain(unsigned int high, unsigned int low) {
   GREENRING_CHECK(!"a context's entry function returned");
 }
 
-// A function of its own, never inlined: __builtin_longjmp may not stand in the function of its __builtin_setjmp.
-__attribute__((noinline, noreturn)) void Context::ResumeUcontext() {
-  if (!started_) StartUcontext();
-  __builtin_longjmp(registers_, 1);
-}
-
 void Context::Make(Engine engine, void* stack_base, size_t stack_size_bytes, Entry entry, void* argument) {
   entry_ = entry;
   argument_ = argument;
@@ -81,31 +103,34 @@ void Context::Make(Engine engine, void* stack_base, size_t stack_size_bytes, Ent
 #if GREENRING_TSAN
   sanitizer_fiber_ = __tsan_create_fiber(0);
 #endif
-  if (engine == Engine::kFcontext) {
-    stack_pointer_ =
-        boost::context::detail::make_fcontext(static_cast<char*>(stack_base) + stack_size_bytes, stack_size_bytes,
-                                              [](boost::context::detail::transfer_t transfer) {
-                                                const Transfer* sent = static_cast<Transfer*>(transfer.data);
-                                                sent->from->stack_pointer_ = transfer.fctx;
-                                                Context* self = sent->to;
-                                                self->FinishSwitch();
-                                                self->entry_(self->argument_);
-                                                GREENRING_CHECK(!"a context's entry function returned");
-                                              });
+  GREENRING_CHECK(engine == Engine::kUcontext || engine == Engine::kFcontext);
+  if (engine == Engine::kUcontext) {
+    flow_ = Flow::kUcontext;
+    suspension_ = Suspension::kNotStarted;
     return;
   }
-  started_ = false;
+  flow_ = Flow::kFcontext;
+  suspension_ = Suspension::kStackPointer;
+  stack_pointer_ =
+      boost::context::detail::make_fcontext(static_cast<char*>(stack_base) + stack_size_bytes, stack_size_bytes,
+                                            [](boost::context::detail::transfer_t transfer) {
+                                              const Transfer* sent = static_cast<Transfer*>(transfer.data);
+                                              *sent->left_at = transfer.fctx;
+                                              Context* self = sent->to;
+                                              self->FinishSwitch();
+                                              self->entry_(self->argument_);
+                                              GREENRING_CHECK(!"a context's entry function returned");
+                                            });
 }
 
 // Not instrumented: the frame, on the stack of whoever switches, is left by a jump that ASan does not know.
-__attribute__((no_sanitize("address"))) void Context::StartUcontext() {
+GREENRING_UNINSTRUMENTED void Context::StartUcontext() {
   // Built here, at the first switch, so that no ucontext_t (about 1 KiB) has to be kept for it.
   ucontext_t first;
   GREENRING_CHECK(getcontext(&first) == 0);
   first.uc_stack.ss_sp = const_cast<void*>(stack_base_);
   first.uc_stack.ss_size = stack_size_bytes_;
   first.uc_link = nullptr;
-  started_ = true;
   const uintptr_t address = reinterpret_cast<uintptr_t>(this);
   makecontext(&first, reinterpret_cast<void (*)()>(&Context::UcontextMain), 2, static_cast<unsigned int>(address >> 32),
               static_cast<unsigned int>(address));
@@ -113,9 +138,36 @@ __attribute__((no_sanitize("address"))) void Context::StartUcontext() {
   GREENRING_CHECK(!"setcontext returned");
 }
 
-// Never inlined, as nothing with a __builtin_setjmp can be.
-__attribute__((noinline)) void Context::SwitchUcontext(Context* from, Context* to) {
-  if (__builtin_setjmp(from->registers_) == 0) to->ResumeUcontext();
+// Functions of their own, never inlined: __builtin_longjmp may not stand in the function of its __builtin_setjmp, and
+// nothing with a __builtin_setjmp can be inlined. Not instrumented: who enters them on one stack may leave on another
+// by another of them.
+GREENRING_UNINSTRUMENTED __attribute__((noinline, noreturn)) void Context::ResumeByRegisters() {
+  if (suspension_ == Suspension::kNotStarted) StartUcontext();
+  __builtin_longjmp(registers_, 1);
+}
+
+// For a flow that has saved itself already: what is noted of it here is thrown away.
+GREENRING_UNINSTRUMENTED __attribute__((noinline, noreturn)) void Context::ResumeByStackPointer() {
+  void* unused;
+  Transfer transfer{&unused, this};
+  boost::context::detail::jump_fcontext(stack_pointer_, &transfer);
+  __builtin_unreachable();
+}
+
+GREENRING_UNINSTRUMENTED __attribute__((noinline)) void Context::SwitchByRegisters(Context* from, Context* to) {
+  from->suspension_ = Suspension::kRegisters;
+  if (__builtin_setjmp(from->registers_) == 0) to->ResumeByRegisters();
+}
+
+GREENRING_UNINSTRUMENTED __attribute__((noinline)) void Context::LeaveUcontextForFcontext(Context* from, Context* to) {
+  from->suspension_ = Suspension::kRegisters;
+  if (__builtin_setjmp(from->registers_) == 0) to->ResumeByStackPointer();
+}
+
+GREENRING_UNINSTRUMENTED __attribute__((noinline)) void Context::LeaveFcontextForUcontext(Context* from, Context* to) {
+  const ControlWords words = ReadControlWords();
+  SwitchByRegisters(from, to);
+  WriteControlWords(words);
 }
 
 }  // namespace greenring::green

@@ -2,12 +2,16 @@
 //
 //   Context loop, thread;
 //   thread.Make(Engine::kUcontext, stack_base, stack_size_bytes, &Main, argument);
-//   SwitchContext(Engine::kUcontext, &loop, &thread);     // returns when something switches back to `loop`
+//   SwitchContext(&loop, &thread);                        // returns when something switches back to `loop`
 //
 // ucontext  makecontext(3) builds the first frame; switches are the compiler's __builtin_setjmp/__builtin_longjmp:
 //           glibc's swapcontext makes a system call for the signal mask each time, and its _longjmp costs twice as
 //           much.
 // fcontext  Boost.Context's assembly; also keeps the SSE and x87 control words.
+//
+// Contexts of both engines may switch to each other: each remembers how it was suspended, and whoever resumes it goes
+// by that. One of fcontext that leaves for one of ucontext is suspended in ucontext's way, once, and keeps its control
+// words all the same; an OS thread's own flow is suspended as suits whom it leaves for.
 //
 // Neither saves the signal mask. The entry function must not return. Sanitizers are told of every switch, here and only
 // here. One OS thread only: a context never moves to another. Never parks by itself (it is the parking).
@@ -27,10 +31,14 @@
 
 namespace greenring::green {
 
-enum class Engine : uint8_t { kUcontext, kFcontext };
+enum class Engine : uint8_t {
+  kUcontext,
+  kFcontext,
+  kThread,  // an OS thread: of a worker's cores; no context is made of it
+};
 
 std::string_view EngineName(Engine engine);
-// "ucontext" or "fcontext"; nothing for other names.
+// "ucontext", "fcontext" or "thread"; nothing for other names.
 std::optional<Engine> EngineFromName(std::string_view name);
 
 class Context {
@@ -45,26 +53,40 @@ class Context {
 
   // Prepares `entry(argument)` to start on the given memory at the first switch to this context. With ucontext that
   // first switch makes two system calls; a scheduler reuses contexts together with their stacks, so once for each.
+  // Not with kThread (checked).
   void Make(Engine engine, void* stack_base, size_t stack_size_bytes, Entry entry, void* argument);
 
   // Where the stack pointer is of one that is suspended; nullptr before its first switch.
-  const void* stack_pointer(Engine engine) const {
-    if (engine == Engine::kFcontext) return stack_pointer_;
-    return started_ ? registers_[2] : nullptr;
+  const void* stack_pointer() const {
+    if (suspension_ == Suspension::kStackPointer) return stack_pointer_;
+    return suspension_ == Suspension::kRegisters ? registers_[2] : nullptr;
   }
 
  private:
-  friend void SwitchContext(Engine engine, Context* from, Context* to);
+  friend void SwitchContext(Context* from, Context* to);
+
+  // Whose flow it is: decides how it leaves.
+  enum class Flow : uint8_t { kOsThread, kUcontext, kFcontext };
+
+  // How to resume it. Of the running one: how it was suspended last.
+  enum class Suspension : uint8_t {
+    kNotStarted,    // of ucontext, before its first switch
+    kRegisters,     // by __builtin_longjmp
+    kStackPointer,  // by jump_fcontext
+  };
 
   // What one side of an fcontext switch hands to the other.
   struct Transfer {
-    Context* from;
+    void** left_at;  // gets the stack pointer of whoever has left
     Context* to;
   };
 
-  static void SwitchUcontext(Context* from, Context* to);
-  static void SwitchFcontext(Context* from, Context* to);
-  [[noreturn]] void ResumeUcontext();
+  static void SwitchByRegisters(Context* from, Context* to);
+  static void SwitchByStackPointer(Context* from, Context* to);
+  static void LeaveUcontextForFcontext(Context* from, Context* to);
+  static void LeaveFcontextForUcontext(Context* from, Context* to);
+  [[noreturn]] void ResumeByRegisters();
+  [[noreturn]] void ResumeByStackPointer();
   void StartUcontext();
   static void UcontextMain(unsigned int high, unsigned int low);  // makecontext passes ints only
 
@@ -84,10 +106,11 @@ class Context {
   void TellAsanOfReturn();
 
   union {
-    void* registers_[5];   // ucontext: frame, address and stack pointer; the rest is on the stack
-    void* stack_pointer_;  // fcontext
+    void* registers_[5];   // kRegisters: frame, address and stack pointer; the rest is on the stack
+    void* stack_pointer_;  // kStackPointer
   };
-  bool started_ = true;  // ucontext: registers_ is there, or will be when somebody can switch here
+  Suspension suspension_ = Suspension::kRegisters;
+  Flow flow_ = Flow::kOsThread;
   Entry entry_ = nullptr;
   void* argument_ = nullptr;
 
@@ -101,21 +124,28 @@ class Context {
 
 // Suspends the running flow into `from` and resumes `to`. Inline as far as it goes: a `ret` on the other stack goes
 // where the processor did not predict, and costs as much as all the rest.
-[[gnu::always_inline]] inline void SwitchContext(Engine engine, Context* from, Context* to) {
+[[gnu::always_inline]] inline void SwitchContext(Context* from, Context* to) {
   from->StartSwitch(to);
-  if (engine == Engine::kUcontext) {
-    Context::SwitchUcontext(from, to);
+  if (to->suspension_ == Context::Suspension::kStackPointer) {
+    if (from->flow_ != Context::Flow::kUcontext) {
+      Context::SwitchByStackPointer(from, to);
+    } else {
+      Context::LeaveUcontextForFcontext(from, to);
+    }
+  } else if (from->flow_ != Context::Flow::kFcontext) {
+    Context::SwitchByRegisters(from, to);
   } else {
-    Context::SwitchFcontext(from, to);
+    Context::LeaveFcontextForUcontext(from, to);
   }
   from->FinishSwitch();
 }
 
-[[gnu::always_inline]] inline void Context::SwitchFcontext(Context* from, Context* to) {
-  Transfer transfer{from, to};
+[[gnu::always_inline]] inline void Context::SwitchByStackPointer(Context* from, Context* to) {
+  from->suspension_ = Suspension::kStackPointer;
+  Transfer transfer{&from->stack_pointer_, to};
   const boost::context::detail::transfer_t back = boost::context::detail::jump_fcontext(to->stack_pointer_, &transfer);
   // Whoever resumed us says where to find it again.
-  static_cast<Transfer*>(back.data)->from->stack_pointer_ = back.fctx;
+  *static_cast<Transfer*>(back.data)->left_at = back.fctx;
 }
 
 }  // namespace greenring::green

@@ -20,10 +20,10 @@ void BM_SwitchPair(benchmark::State& state) {
       pair.engine, stack.get(), kStackBytes,
       [](void* argument) {
         Pair* pair = static_cast<Pair*>(argument);
-        for (;;) SwitchContext(pair->engine, &pair->thread, &pair->main);
+        for (;;) SwitchContext(&pair->thread, &pair->main);
       },
       &pair);
-  for (auto _ : state) SwitchContext(pair.engine, &pair.main, &pair.thread);
+  for (auto _ : state) SwitchContext(&pair.main, &pair.thread);
   state.SetLabel(std::string(EngineName(pair.engine)));
 }
 BENCHMARK(BM_SwitchPair)->Arg(static_cast<int>(Engine::kUcontext))->Arg(static_cast<int>(Engine::kFcontext));

@@ -2,6 +2,8 @@
 
 #include <cfenv>
 #include <memory>
+#include <random>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -11,13 +13,15 @@ namespace {
 
 constexpr size_t kStackBytes = 64 * 1024;
 
-class ContextTest : public ::testing::TestWithParam<Engine> {
+// Each test with both contexts of one engine, and of two.
+class ContextTest : public ::testing::TestWithParam<std::pair<Engine, Engine>> {
  public:
   void Make(Context* context, Context::Entry entry) {
     stacks_.push_back(std::make_unique<std::byte[]>(kStackBytes));
-    context->Make(GetParam(), stacks_.back().get(), kStackBytes, entry, this);
+    const Engine engine = context == &first_ ? GetParam().first : GetParam().second;
+    context->Make(engine, stacks_.back().get(), kStackBytes, entry, this);
   }
-  void Switch(Context* from, Context* to) { SwitchContext(GetParam(), from, to); }
+  void Switch(Context* from, Context* to) { SwitchContext(from, to); }
 
   std::vector<std::unique_ptr<std::byte[]>> stacks_;
   Context main_, first_, second_;
@@ -95,14 +99,106 @@ TEST_P(ContextTest, ExceptionsAreCaughtInsideTheirContext) {
   EXPECT_EQ(trace_, (std::vector<int>{42, 42}));
 }
 
+// Any context may leave for any other, however that was suspended: a random walk through twelve of them.
+TEST(MixedEnginesTest, LocalsSurviveRandomSwitchesBetweenAllEngines) {
+  static constexpr size_t kContexts = 12;
+  static constexpr int kSwitches = 20000;
+  struct World {
+    Context main;
+    Context contexts[kContexts];
+    std::mt19937 random{1};
+    int left = kSwitches;
+    size_t running = 0;
+    uint64_t failures = 0;
+
+    void SwitchFrom(Context* from) {
+      if (--left <= 0) {
+        SwitchContext(from, &main);
+        return;
+      }
+      Context* to = from;
+      while (to == from) {
+        const size_t index = random() % (kContexts + 1);
+        to = index == kContexts ? &main : &contexts[index];
+        running = index;
+      }
+      SwitchContext(from, to);
+    }
+  };
+  World world;
+  std::vector<std::unique_ptr<std::byte[]>> stacks;
+  for (size_t i = 0; i < kContexts; ++i) {
+    stacks.push_back(std::make_unique<std::byte[]>(kStackBytes));
+    const Engine engine = i % 2 == 0 ? Engine::kUcontext : Engine::kFcontext;
+    world.contexts[i].Make(
+        engine, stacks.back().get(), kStackBytes,
+        [](void* argument) {
+          World* world = static_cast<World*>(argument);
+          const size_t self = world->running;
+          double product = 1.0 + static_cast<double>(self);
+          for (uint64_t count = 0;; ++count) {
+            uint64_t values[8];
+            for (size_t j = 0; j < 8; ++j) values[j] = self * 1000003 + count * 8 + j;
+            world->SwitchFrom(&world->contexts[self]);
+            for (size_t j = 0; j < 8; ++j) {
+              if (values[j] != self * 1000003 + count * 8 + j) ++world->failures;
+            }
+            product *= 1.0000001;
+            if (product < 1.0 + static_cast<double>(self)) ++world->failures;
+          }
+        },
+        &world);
+  }
+  while (world.left > 0) world.SwitchFrom(&world.main);
+  EXPECT_EQ(world.failures, 0u);
+}
+
+#if defined(__x86_64__)
+TEST(MixedEnginesTest, FcontextKeepsItsRoundingAcrossASwitchToUcontext) {
+  struct World {
+    Context main, rounding, other;
+    int found = -1;
+  };
+  World world;
+  auto first = std::make_unique<std::byte[]>(kStackBytes), second = std::make_unique<std::byte[]>(kStackBytes);
+  world.rounding.Make(
+      Engine::kFcontext, first.get(), kStackBytes,
+      [](void* argument) {
+        World* world = static_cast<World*>(argument);
+        std::fesetround(FE_DOWNWARD);
+        SwitchContext(&world->rounding, &world->other);
+        world->found = std::fegetround();
+        SwitchContext(&world->rounding, &world->main);
+      },
+      &world);
+  world.other.Make(
+      Engine::kUcontext, second.get(), kStackBytes,
+      [](void* argument) {
+        World* world = static_cast<World*>(argument);
+        std::fesetround(FE_TONEAREST);
+        SwitchContext(&world->other, &world->rounding);
+      },
+      &world);
+  SwitchContext(&world.main, &world.rounding);
+  std::fesetround(FE_TONEAREST);
+  EXPECT_EQ(world.found, FE_DOWNWARD);
+}
+#endif
+
 TEST(EngineTest, NamesRoundTripAndUnknownNamesAreRefused) {
-  for (Engine engine : {Engine::kUcontext, Engine::kFcontext}) EXPECT_EQ(EngineFromName(EngineName(engine)), engine);
+  for (Engine engine : {Engine::kUcontext, Engine::kFcontext, Engine::kThread})
+    EXPECT_EQ(EngineFromName(EngineName(engine)), engine);
   EXPECT_FALSE(EngineFromName("gevent").has_value());
   EXPECT_FALSE(EngineFromName("").has_value());
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, ContextTest, ::testing::Values(Engine::kUcontext, Engine::kFcontext),
-                         [](const auto& info) { return std::string(EngineName(info.param)); });
+INSTANTIATE_TEST_SUITE_P(
+    Engines, ContextTest,
+    ::testing::Values(std::pair(Engine::kUcontext, Engine::kUcontext), std::pair(Engine::kUcontext, Engine::kFcontext),
+                      std::pair(Engine::kFcontext, Engine::kUcontext), std::pair(Engine::kFcontext, Engine::kFcontext)),
+    [](const auto& info) {
+      return std::string(EngineName(info.param.first)) + "_" + std::string(EngineName(info.param.second));
+    });
 
 }  // namespace
 }  // namespace greenring::green

@@ -4,7 +4,8 @@
 //   GreenThread* self = Scheduler::Current()->current();
 //   std::printf("%s %lu\n", self->name(), self->id());
 //
-// Owned by its Scheduler: made by Spawn, gone when its function has returned. Scheduler's thread only.
+// Owned by its Scheduler: made by Spawn, gone when its function has returned: the memory may then be unmapped.
+// Scheduler's thread only.
 #pragma once
 
 #include <atomic>
@@ -23,6 +24,7 @@ namespace greenring::green {
 class Scheduler;
 class ThreadKeys;
 struct KeyValues;
+struct ThreadStock;
 
 // What the C and C++ runtimes keep per OS thread and a green thread must have of its own.
 struct SavedThreadState {
@@ -125,7 +127,8 @@ class GreenThread : public ListLink {
     GreenThread* const thread;
   };
 
-  GreenThread(Scheduler* scheduler, const Stack& stack) : scheduler_(scheduler), stack_(stack), timer_(this) {}
+  GreenThread(Scheduler* scheduler, ThreadStock* stock, const Stack& stack)
+      : scheduler_(scheduler), stock_(stock), stack_(stack), timer_(this) {}
 
   // The one place where a state changes; checks that the life above allows it.
   void MoveTo(State next) {
@@ -136,6 +139,7 @@ class GreenThread : public ListLink {
   static void OnParkTimeout(Timer* timer);
 
   Scheduler* const scheduler_;
+  ThreadStock* const stock_;
   const Stack stack_;
   Context context_;
   SavedThreadState saved_;
@@ -160,6 +164,7 @@ class GreenThread : public ListLink {
   uint64_t run_ticks_ = 0;
   uint64_t switches_ = 0;
   GreenThread* next_ever_ = nullptr;  // of all control blocks that the scheduler has
+  GreenThread* previous_ever_ = nullptr;
   GreenThread* next_free_ = nullptr;  // also among those abandoned whose owners have not been told
   HostNote reserve_note_;
   AbandonedFunction on_abandoned_ = nullptr;

@@ -42,7 +42,7 @@ ThreadInfo Inspect(const GreenThread& thread) {
   if (info.state == GreenThread::State::kRunning) run_ticks += now_ticks - scheduler->switched_at_ticks();
   info.run_ns = scheduler->TicksToNs(run_ticks);
   info.switches = thread.switches();
-  info.stack_used_bytes = scheduler->slab()->WatermarkBytes(thread.stack());
+  info.stack_used_bytes = StackSlab::WatermarkBytes(thread.stack());
   info.stack_size_bytes = thread.stack().size_bytes;
   info.cancel_pending = thread.cancel_pending();
   if (AwaitsLock(thread)) info.holder = LockHolders::Of(info.wait.object);

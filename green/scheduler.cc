@@ -5,17 +5,13 @@
 #include <threads.h>
 
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
-#include <new>
 
 #include "base/check.h"
 #include "green/thread_keys.h"
 
-// Where a debugger finds everything (tools/gdb/greenring.py): the scheduler that ran last.
+// See scheduler_stocks.cc.
 extern "C" {
 extern greenring::green::Scheduler* greenring_scheduler;
-constinit greenring::green::Scheduler* greenring_scheduler = nullptr;
 }
 
 namespace greenring::green {
@@ -48,46 +44,16 @@ inline void Restore(const SavedThreadState& saved) {
   *runtime.error_number = saved.error_number;
 }
 
-// Control blocks at the same offset in every page would all compete for the same cache sets: they are spread.
-constexpr size_t kColours = 8;
-constexpr size_t kColourBytes = 256;
-
 }  // namespace
-
-Scheduler::Scheduler(const SchedulerOptions& options) : options_(options), slab_(options.stack_size_bytes) {}
-
-Scheduler::~Scheduler() {
-  GREENRING_CHECK(stats_.live == 0);
-  Scheduler* self = this;
-  std::atomic_ref(greenring_scheduler).compare_exchange_strong(self, nullptr, std::memory_order_relaxed);
-  while (free_ != nullptr) {
-    GreenThread* thread = free_;
-    free_ = thread->next_free_;
-    const Stack stack = thread->stack_;
-    thread->~GreenThread();
-    slab_.Free(stack);
-  }
-}
 
 GreenThread* Scheduler::NewThread(const SpawnOptions& options) {
   const RuntimeSection section(current_);
-  GreenThread* thread = free_;
+  ThreadStock* const stock = options.settings.has_value() ? StockOf(*options.settings) : stock_;
+  GreenThread* thread = stock->free;
   if (thread != nullptr) {
-    free_ = thread->next_free_;
+    stock->free = thread->next_free_;
   } else {
-    absl::StatusOr<Stack> stack = slab_.Allocate();
-    if (!stack.ok()) {
-      std::fprintf(stderr, "greenring: %s\n", stack.status().ToString().c_str());
-      GREENRING_CHECK(stack.ok());
-    }
-    static_assert(sizeof(GreenThread) % alignof(GreenThread) == 0);
-    std::byte* block = stack->top() - sizeof(GreenThread) - (slab_.live_count() % kColours) * kColourBytes;
-    block -= reinterpret_cast<uintptr_t>(block) % 64;  // a cache line
-    thread = new (block) GreenThread(this, *stack);
-    thread->context_.Make(options_.engine, stack->reserve_base(), static_cast<size_t>(block - stack->reserve_base()),
-                          &Scheduler::ThreadMain, thread);
-    thread->next_ever_ = ever_;
-    ever_ = thread;
+    thread = MakeThread(stock);
   }
   ++stats_.spawned;
   thread->id_ = ++last_id_;
@@ -126,10 +92,11 @@ void Scheduler::ThreadMain(void* argument) {
 void Scheduler::Finish(GreenThread* thread) {
   ThreadKeys::EndThread(thread);
   if (thread->is_os_thread_) os_thread_.store(nullptr, std::memory_order_release);
-  slab_.Trim(thread->stack_);
+  thread->stock_->slab.Trim(thread->stack_);
   thread->MoveTo(GreenThread::State::kFree);
-  thread->next_free_ = free_;
-  free_ = thread;
+  GreenThread** const list = thread->stock_ == stock_ ? &stock_->free : &retired_;
+  thread->next_free_ = *list;
+  *list = thread;
   --stats_.live;
   SwitchToNext(thread);
 }
@@ -176,7 +143,7 @@ void Scheduler::Switch(GreenThread* from, GreenThread* to) {
     ++to->switches_;
   }
   switched_at_ticks_ = now_ticks;
-  SwitchContext(options_.engine, from_context, to_context);
+  SwitchContext(from_context, to_context);
   Restore(*saved);
   if (from == nullptr || hook_ == nullptr) return;
   // The hook may wait for a lock, and so park in its turn: what this Park has to tell must not be lost in there.
@@ -204,6 +171,8 @@ void Scheduler::RunReady() {
     if (abandoned_ != nullptr) [[unlikely]]
       TellOwners();
   }
+  if (retired_ != nullptr) [[unlikely]]
+    DestroyRetired();
   current_scheduler_ = outer;
 }
 
@@ -237,7 +206,7 @@ int64_t Scheduler::WaitDeadlineNs() {
 
 void Scheduler::FireTimers() {
   if (timers_.size() == 0) return;
-  const int64_t now_ns = options_.clock->NowNs();
+  const int64_t now_ns = clock_->NowNs();
   while (Timer* due = timers_.PopDue(now_ns)) due->Fire();
 }
 

@@ -26,8 +26,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/clock.h"
@@ -37,6 +39,7 @@
 #include "green/green_thread.h"
 #include "green/park_counts.h"
 #include "green/stack_slab.h"
+#include "green/thread_stock.h"
 #include "green/timer_queue.h"
 
 namespace greenring::green {
@@ -94,8 +97,8 @@ class WorkSource {
 class LockWatch;
 
 struct SchedulerOptions {
-  Engine engine = Engine::kUcontext;
-  size_t stack_size_bytes = kDefaultStackSizeBytes;  // rounded up to pages; the guard page comes on top
+  Engine engine = Engine::kUcontext;  // these two as in SpawnSettings, until SetSpawnSettings
+  size_t stack_size_bytes = kDefaultStackSizeBytes;
   Clock* clock = Clock::Monotonic();
 };
 
@@ -105,6 +108,9 @@ struct SpawnOptions {
   // It passes for the OS thread that it runs on: pthread_self and pthread keys are the OS thread's own. For what has to
   // be a process's main thread; one at a time in a scheduler (checked).
   bool is_os_thread = false;
+
+  // Other ones than the scheduler's.
+  std::optional<SpawnSettings> settings = std::nullopt;
 };
 
 // Counted since the start; read on the scheduler's thread.
@@ -166,8 +172,18 @@ class Scheduler {
   // Gives `thread`, which begins something new, an id that none has had before; returns it. Never parks.
   uint64_t RenewId(GreenThread* thread) { return thread->id_ = ++last_id_; }
 
-  // Maps stacks for `count` green threads now, so that later Spawns cannot fail.
-  absl::Status Reserve(size_t count) { return slab_.Reserve(count); }
+  // Maps stacks for `count` green threads of the current settings now, so that later Spawns cannot fail.
+  absl::Status Reserve(size_t count) { return stock_->slab.Reserve(count); }
+  absl::Status Reserve(size_t count, const SpawnSettings& settings) { return StockOf(settings)->slab.Reserve(count); }
+
+  // What green threads are made of that are spawned from now on; those alive keep their engine and stack, and all
+  // switch to each other. The stack of one that has other settings is unmapped soon after its end; so are those kept
+  // for reuse. A size that StackSlab allows, and not kThread (checked). Never parks.
+  void SetSpawnSettings(const SpawnSettings& settings);
+  const SpawnSettings& spawn_settings() const { return stock_->settings; }
+
+  // Whether `thread` is made as one that is spawned now would be. Never parks.
+  bool IsCurrentMake(const GreenThread& thread) const { return thread.stock_ == stock_; }
 
   // Runs green threads and polls until Stop. Green threads that are then still alive stay parked; Run may be called
   // again. On the thread that owns the scheduler from now on.
@@ -241,6 +257,12 @@ class Scheduler {
     abandoned_observer_argument_ = argument;
   }
 
+  // Gives pages back that `thread`, the current one, has used when it went deep (StackSlab::Trim). Never parks.
+  void TrimStack(GreenThread* thread) { thread->stock_->slab.Trim(thread->stack_); }
+
+  // About all stacks there were: a system call for each that there is. `size_bytes` is that of the current settings.
+  StackReport ReportStacks() const;
+
   // How much of its stack `thread`, which is parked, runnable or the current one, uses now. Never parks.
   size_t StackUseBytes(const GreenThread& thread) const;
 
@@ -269,15 +291,15 @@ class Scheduler {
   }
 
   // What accounts are kept in: the processor's counter, or the nanoseconds of a clock that is not the system's.
-  uint64_t NowTicks() const { return counts_ticks_ ? Ticks::Now() : static_cast<uint64_t>(options_.clock->NowNs()); }
+  uint64_t NowTicks() const { return counts_ticks_ ? Ticks::Now() : static_cast<uint64_t>(clock_->NowNs()); }
   int64_t TicksToNs(uint64_t ticks) const { return counts_ticks_ ? Ticks::ToNs(ticks) : static_cast<int64_t>(ticks); }
 
   // When the green thread that runs now was switched in, or the loop.
   uint64_t switched_at_ticks() const { return switched_at_ticks_; }
 
-  Engine engine() const { return options_.engine; }
-  Clock* clock() const { return options_.clock; }
-  StackSlab* slab() { return &slab_; }
+  Engine engine() const { return stock_->settings.engine; }
+  Clock* clock() const { return clock_; }
+  StackSlab* slab() { return &stock_->slab; }  // of the current settings
   const SchedulerStats& stats() const { return stats_; }
 
   // Parks that waited, but for those of green threads that had nothing to do.
@@ -299,6 +321,12 @@ class Scheduler {
   friend class StackOverflow;
 
   GreenThread* NewThread(const SpawnOptions& options);
+  GreenThread* MakeThread(ThreadStock* stock);
+  ThreadStock* StockOf(const SpawnSettings& settings);
+  void Destroy(GreenThread* thread);
+  void DestroyFree(ThreadStock* stock);
+  void DestroyRetired();
+  void ReleaseStocks();
   void Enqueue(GreenThread* thread);
   void Wake(GreenThread* thread, ParkResult result);
   bool SomethingRunnable();
@@ -317,9 +345,11 @@ class Scheduler {
 
   static inline constinit thread_local Scheduler* current_scheduler_ = nullptr;
 
-  const SchedulerOptions options_;
-  const bool counts_ticks_ = options_.clock == Clock::Monotonic();
-  StackSlab slab_;
+  Clock* const clock_;
+  const bool counts_ticks_ = clock_ == Clock::Monotonic();
+  std::vector<std::unique_ptr<ThreadStock>> stocks_;
+  ThreadStock* stock_;          // the current one
+  StackReport earlier_stacks_;  // of stocks that are gone
   TimerQueue timers_;
   IntrusiveList<GreenThread> run_queue_;
   IntrusiveList<GreenThread> yielded_to_loop_;  // runnable too
@@ -332,7 +362,7 @@ class Scheduler {
   GreenThread::AbandonedFunction abandoned_observer_ = nullptr;
   void* abandoned_observer_argument_ = nullptr;
   GreenThread* abandoned_ = nullptr;  // whose owners have not been told
-  GreenThread* free_ = nullptr;       // ended green threads, with stack and context, for reuse
+  GreenThread* retired_ = nullptr;    // ended green threads of other settings, which nobody will use again
   SwitchHook* hook_ = nullptr;
   WorkSource* work_source_ = nullptr;
   LockWatch* lock_watch_ = nullptr;

@@ -13,7 +13,7 @@ void Scheduler::CloseReserve(GreenThread* thread) {
   if (hook_ != nullptr) hook_->OnReserveLeft(thread);
   thread->reserve_open_ = false;
   thread->reserve_note_ = {};
-  slab_.CloseReserve(thread->stack_);
+  thread->stock_->slab.CloseReserve(thread->stack_);
 }
 
 // In place of the current green thread: on its stack when it leaves a RuntimeSection, else on the emergency stack.
@@ -22,7 +22,7 @@ void Scheduler::AbandonCurrent() {
   if (hook_ != nullptr) hook_->OnAbandoned(thread);
   thread->MoveTo(GreenThread::State::kAbandoned);
   thread->reserve_open_ = false;  // what is open stays open
-  slab_.Abandon(thread->stack_);
+  thread->stock_->slab.Abandon(thread->stack_);
   --stats_.live;
   ++stats_.abandoned;
   thread->next_free_ = abandoned_;
@@ -43,8 +43,7 @@ void Scheduler::TellOwners() {
 }
 
 size_t Scheduler::StackUseBytes(const GreenThread& thread) const {
-  const void* pointer =
-      &thread == current_ ? __builtin_frame_address(0) : thread.context_.stack_pointer(options_.engine);
+  const void* pointer = &thread == current_ ? __builtin_frame_address(0) : thread.context_.stack_pointer();
   if (pointer == nullptr || !thread.stack_.Encloses(pointer)) return 0;
   return static_cast<size_t>(thread.stack_.top() - static_cast<const std::byte*>(pointer));
 }

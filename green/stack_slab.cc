@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "absl/base/attributes.h"
 #include "absl/strings/str_cat.h"
@@ -192,6 +193,38 @@ void StackSlab::Free(const Stack& stack) {
   free_.push_back(stack);
 }
 
+void StackSlab::Discard(const Stack& stack) {
+  deepest_bytes_ = std::max(deepest_bytes_, WatermarkBytes(stack));
+  madvise(stack.base, stack.size_bytes, MADV_DONTNEED);
+  Free(stack);
+  ++discarded_count_;
+}
+
+void StackSlab::ReleaseDiscarded() {
+  if (discarded_count_ < kStacksPerChunk && live_count_ > 0) return;
+  discarded_count_ = 0;
+  const size_t chunk_bytes = stride_bytes() * kStacksPerChunk;
+  // Of chunks the stacks of one lie next to each other in the order of addresses.
+  std::sort(free_.begin(), free_.end(), [](const Stack& a, const Stack& b) { return a.base < b.base; });
+  std::sort(chunks_.begin(), chunks_.end());
+  std::vector<Stack> kept_stacks;
+  std::vector<std::byte*> kept_chunks;
+  auto stack = free_.begin();
+  for (std::byte* chunk : chunks_) {
+    const auto first = stack;
+    while (stack != free_.end() && stack->base < chunk + chunk_bytes) ++stack;
+    if (static_cast<size_t>(stack - first) == kStacksPerChunk) {
+      WithdrawChunk(chunk);
+      munmap(chunk, chunk_bytes);
+    } else {
+      kept_chunks.push_back(chunk);
+      kept_stacks.insert(kept_stacks.end(), first, stack);
+    }
+  }
+  free_ = std::move(kept_stacks);
+  chunks_ = std::move(kept_chunks);
+}
+
 void StackSlab::Abandon(const Stack& stack) {
   GREENRING_DCHECK(live_count_ > 0);
   --live_count_;
@@ -227,7 +260,7 @@ __attribute__((no_sanitize("address", "thread"))) void StackSlab::Trim(const Sta
   }
 }
 
-size_t StackSlab::WatermarkBytes(const Stack& stack) const { return UsedBytes(stack.base, stack.top()); }
+size_t StackSlab::WatermarkBytes(const Stack& stack) { return UsedBytes(stack.base, stack.top()); }
 
 void StackSlab::CloseReserve(const Stack& stack) {
   ++overflows_;
@@ -237,15 +270,29 @@ void StackSlab::CloseReserve(const Stack& stack) {
   GREENRING_CHECK(Close(stack.reserve_base(), kReserveBytes, guard_));
 }
 
-StackReport StackSlab::Report() const {
-  StackReport report{.size_bytes = stack_size_bytes_, .deepest_bytes = deepest_bytes_, .overflows = overflows_};
+StackReport StackSlab::Report(const StackReport& before) const {
+  StackReport report{.size_bytes = stack_size_bytes_,
+                     .deepest_bytes = std::max(before.deepest_bytes, deepest_bytes_),
+                     .overflows = before.overflows + overflows_,
+                     .overflowed_bytes = std::max(before.overflowed_bytes, overflows_ > 0 ? stack_size_bytes_ : 0)};
   for (std::byte* chunk : chunks_) {
     for (size_t i = 0; i < kStacksPerChunk; ++i) {
       report.deepest_bytes = std::max(report.deepest_bytes, WatermarkBytes(StackAt(chunk, i)));
     }
   }
-  report.recommended_bytes = RecommendedStackBytes(report.deepest_bytes, overflows_ > 0 ? stack_size_bytes_ : 0);
+  report.recommended_bytes = RecommendedStackBytes(report.deepest_bytes, report.overflowed_bytes);
   return report;
+}
+
+bool StackSlab::IsMapped(const void* address) {
+  const uintptr_t target = reinterpret_cast<uintptr_t>(address);
+  const size_t used = chunk_ranges_used.load(std::memory_order_acquire);
+  for (size_t i = 0; i < used; ++i) {
+    const uintptr_t begin = chunk_ranges[i].begin.load(std::memory_order_acquire);
+    const size_t size_bytes = chunk_ranges[i].size_bytes.load(std::memory_order_relaxed);
+    if (begin != 0 && target >= begin && target < begin + size_bytes) return true;
+  }
+  return false;
 }
 
 bool StackSlab::FindGuarded(const void* address, Stack* stack, Guard* guard) {

@@ -65,6 +65,7 @@ struct StackReport {
   size_t size_bytes = 0;
   size_t deepest_bytes = 0;  // more than the size: that much of a reserve was needed
   uint64_t overflows = 0;
+  size_t overflowed_bytes = 0;  // the size of the largest stacks that did
   size_t recommended_bytes = 0;
 };
 
@@ -90,6 +91,13 @@ class StackSlab {
   absl::StatusOr<Stack> Allocate();
   void Free(const Stack& stack);
 
+  // Instead of Free, for one that will hardly be used again: its memory is given back at once.
+  void Discard(const Stack& stack);
+
+  // Unmaps the chunks of which no stack is allocated any more; now and then, so that it costs little for each discarded
+  // one, and certainly when none is allocated at all.
+  void ReleaseDiscarded();
+
   // Instead of Free, for one that is never to be used again, and may be referred to for ever: it stays mapped, also
   // after the slab's end.
   void Abandon(const Stack& stack);
@@ -103,18 +111,23 @@ class StackSlab {
   void Trim(const Stack& stack, size_t keep_bytes = kTrimKeepBytes);
 
   // The deepest use since the last trim, from the kernel's page accounting (mincore(2)): a multiple of the page size.
-  size_t WatermarkBytes(const Stack& stack) const;
+  static size_t WatermarkBytes(const Stack& stack);
 
   // Guards the reserve of `stack` again and gives its pages back; nobody uses them any more. How deep the use had gone
   // is in the report.
   void CloseReserve(const Stack& stack);
 
-  // About all stacks since the start, as they are now and as Trim saw them: a system call for each stack.
-  StackReport Report() const;
+  // About all stacks since the start, as they are now and as Trim saw them: a system call for each stack. Of several
+  // slabs: what was seen by `before` counts too.
+  StackReport Report(const StackReport& before = {}) const;
 
   size_t stack_size_bytes() const { return stack_size_bytes_; }
   Guard guard() const { return guard_; }
   size_t live_count() const { return live_count_; }
+  bool abandoned_any() const { return abandoned_any_; }
+
+  // Whether `address` is in a chunk of any slab. Thread-safe.
+  static bool IsMapped(const void* address);
 
   // The stack whose reserve or guard contains `address`; false when there is none. For the fault handler, as are the
   // following: async-signal-safe, thread-safe.
@@ -142,6 +155,7 @@ class StackSlab {
   std::vector<std::byte*> chunks_;
   std::vector<Stack> free_;  // LIFO: the warmest first
   size_t live_count_ = 0;
+  size_t discarded_count_ = 0;  // since chunks were looked through
   bool abandoned_any_ = false;
   size_t deepest_bytes_ = 0;
   uint64_t overflows_ = 0;

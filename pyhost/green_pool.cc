@@ -34,6 +34,7 @@ struct GreenPool::Runner : ListLink {
   green::GreenThread* const thread;
   Job* job = nullptr;  // nullptr: idle
   Runner* next_idle = nullptr;
+  bool outdated = false;  // it ends instead of waiting on
 };
 
 PyObject* GreenPool::Job::Cancellation::NewException() { return InterruptErrors::NewCancelled(reason); }
@@ -223,15 +224,29 @@ void GreenPool::RunOne(Runner* runner) {
 bool GreenPool::AwaitJob(Runner* runner) {
   scheduler_->LeaveReserve();
   CloseIfDone();
-  if (closed_ || idle_count_ == kIdleMax) return false;
+  if (closed_ || idle_count_ == kIdleMax || !scheduler_->IsCurrentMake(*runner->thread)) return false;
   runner->next_idle = idle_;
   idle_ = runner;
   ++idle_count_;
   // A job that went deep should not hold its pages for the next one, which probably does not.
-  scheduler_->slab()->Trim(runner->thread->stack());
+  scheduler_->TrimStack(runner->thread);
   const green::ScopedWait noted(runner->thread, {.call = "idle", .kind = green::WaitNote::Kind::kIdle});
-  while (runner->job == nullptr && !closed_) scheduler_->ParkUncancellable();
+  while (runner->job == nullptr && !closed_ && !runner->outdated) scheduler_->ParkUncancellable();
   return runner->job != nullptr;
+}
+
+void GreenPool::EndOutdated() {
+  for (Runner** link = &idle_; *link != nullptr;) {
+    Runner* const runner = *link;
+    if (scheduler_->IsCurrentMake(*runner->thread)) {
+      link = &runner->next_idle;
+      continue;
+    }
+    *link = runner->next_idle;
+    --idle_count_;
+    runner->outdated = true;
+    scheduler_->Unpark(runner->thread);
+  }
 }
 
 void GreenPool::Stop() {

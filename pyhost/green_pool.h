@@ -126,6 +126,10 @@ class GreenPool {
   // Cancels all jobs; none is started after it. Never parks.
   void CancelAll(const char* reason);
 
+  // After Scheduler::SetSpawnSettings: idle green threads of other settings end; the others when their job has. Never
+  // parks.
+  void EndOutdated();
+
   // Jobs that have not ended. Thread-safe.
   size_t live_count() const { return job_count_.load(std::memory_order_relaxed); }
 

@@ -70,6 +70,28 @@ class GreenPoolTest : public PythonTest, public GreenPool::Observer {
   int ends_ = 0;
 };
 
+TEST_F(GreenPoolTest, IdleGreenThreadsOfOtherSettingsEnd) {
+  size_t live_idle = 0, live_after = 0;
+  size_t stack_size_bytes = 0;
+  Run([&] {
+    NewJob();
+    EXPECT_TRUE(GreenPool::Start(jobs_.back().get()).ok());
+    while (!jobs_.back()->ended) scheduler_.Yield();
+    scheduler_.Yield();
+    live_idle = scheduler_.stats().live;
+    scheduler_.SetSpawnSettings({.engine = green::Engine::kFcontext, .stack_size_bytes = 2 << 20});
+    pool_.EndOutdated();
+    scheduler_.Yield();
+    scheduler_.Yield();
+    live_after = scheduler_.stats().live;
+    NewJob([&] { stack_size_bytes = scheduler_.current()->stack().size_bytes; });
+    EXPECT_TRUE(GreenPool::Start(jobs_.back().get()).ok());
+    pool_.Stop();
+  });
+  EXPECT_EQ(live_after, live_idle - 1);
+  EXPECT_EQ(stack_size_bytes, size_t{2} << 20);
+}
+
 TEST_F(GreenPoolTest, OneThatWasNeverOpenedEndsAtOnce) {
   pool_.Stop();
   EXPECT_EQ(ends_, 1);

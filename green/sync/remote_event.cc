@@ -7,11 +7,17 @@ namespace greenring::green {
 RemoteEvent::~RemoteEvent() { GREENRING_CHECK(state_.load(std::memory_order_relaxed) <= kSet); }
 
 void RemoteEvent::Set() {
-  const uintptr_t before = state_.exchange(kSet, std::memory_order_acq_rel);
-  if (before <= kSet) return;
-  // From here on *this may be gone; the control block of a green thread lives as long as its scheduler.
+  uintptr_t before = kUnset;
+  if (state_.compare_exchange_strong(before, kSet, std::memory_order_acq_rel)) return;
+  if (before == kSet || before == kUnparking) return;
+  // The one that waits may stop doing so right now, because of its deadline: then it has taken its name out.
+  if (!state_.compare_exchange_strong(before, kUnparking, std::memory_order_acq_rel)) {
+    Set();
+    return;
+  }
   GreenThread* const thread = reinterpret_cast<GreenThread*>(before);
   thread->scheduler()->UnparkRemote(thread);
+  state_.store(kSet, std::memory_order_release);  // from here on *this and the green thread may be gone
 }
 
 void RemoteEvent::Reset() {
@@ -34,10 +40,10 @@ WaitResult RemoteEvent::WaitUntil(int64_t deadline_ns) {
   if (!StartWaiting(self)) return WaitResult::kDone;
   for (;;) {
     const ParkResult parked = self->scheduler()->Park(deadline_ns);
-    if (is_set()) return WaitResult::kDone;
-    if (parked == ParkResult::kUnparked) continue;
     uintptr_t expected = reinterpret_cast<uintptr_t>(self);
-    if (!state_.compare_exchange_strong(expected, kUnset, std::memory_order_acq_rel)) return WaitResult::kDone;
+    if (state_.load(std::memory_order_acquire) != expected) return AwaitUnparked(self);
+    if (parked == ParkResult::kUnparked) continue;
+    if (!state_.compare_exchange_strong(expected, kUnset, std::memory_order_acq_rel)) return AwaitUnparked(self);
     return parked == ParkResult::kTimedOut ? WaitResult::kTimedOut : WaitResult::kCancelled;
   }
 }
@@ -45,7 +51,16 @@ WaitResult RemoteEvent::WaitUntil(int64_t deadline_ns) {
 void RemoteEvent::WaitUncancellable() {
   GreenThread* const self = CurrentGreenThread();
   if (!StartWaiting(self)) return;
-  while (!is_set()) self->scheduler()->ParkUncancellable();
+  while (state_.load(std::memory_order_acquire) == reinterpret_cast<uintptr_t>(self)) {
+    self->scheduler()->ParkUncancellable();
+  }
+  AwaitUnparked(self);
+}
+
+// A few instructions of another OS thread, unless that is preempted in the middle of them.
+WaitResult RemoteEvent::AwaitUnparked(GreenThread* self) {
+  while (!is_set()) self->scheduler()->YieldToLoop();
+  return WaitResult::kDone;
 }
 
 }  // namespace greenring::green

@@ -5,9 +5,9 @@
 //   done.Wait();                                                         // parks; the others go on
 //
 // What was written before Set is visible after Wait. Wait returns as soon as the flag is up, so the event may be
-// destroyed right after it (as above, on the waiting stack); Set does not touch the event once the flag is up. It may
-// still be on its way through the scheduler's door then: the scheduler must outlive every Set (join the threads first),
-// and its late unpark can leave a permit (Scheduler rule 3).
+// destroyed right after it (as above, on the waiting stack); Set touches neither the event nor the green thread once
+// the flag is up. The scheduler must outlive every Set (join the threads first), whose unpark may still be in the
+// scheduler's door, and can leave a permit (Scheduler rule 3).
 //
 // Set and is_set are thread-safe; everything else is for the scheduler's thread, and for one green thread at a time.
 #pragma once
@@ -51,8 +51,10 @@ class RemoteEvent {
   // Either one of these or the GreenThread* that waits.
   static constexpr uintptr_t kUnset = 0;
   static constexpr uintptr_t kSet = 1;
+  static constexpr uintptr_t kUnparking = 2;  // Set is at it: who waits must not end before it is done
 
   bool StartWaiting(GreenThread* self);  // false: the flag is up
+  WaitResult AwaitUnparked(GreenThread* self);
 
   std::atomic<uintptr_t> state_{kUnset};
 };

@@ -32,6 +32,7 @@ GREENRING_UNINSTRUMENTED bool IsGreen(pthread_t handle) { return (handle & 1) !=
 GREENRING_UNINSTRUMENTED green::GreenThread* FindGreen(pthread_t handle) {
   if (StartedThread* started = StartedThread::FromHandle(handle); started != nullptr) return started->thread();
   auto* thread = reinterpret_cast<green::GreenThread*>(handle & ~pthread_t{1});
+  if (!green::StackSlab::IsMapped(thread)) return nullptr;
   // Another OS thread's state is not ours to read: taken for alive.
   const bool ended =
       green::Scheduler::Current() == thread->scheduler() && thread->state() == green::GreenThread::State::kFree;

@@ -24,7 +24,7 @@ PyObject* StackReport(PyObject*, PyObject*) {
     PyErr_SetString(PyExc_RuntimeError, "stack_report() has nothing to report outside the server's requests");
     return nullptr;
   }
-  const green::StackReport report = scheduler->slab()->Report();
+  const green::StackReport report = scheduler->ReportStacks();
   const green::GreenThread* const self = scheduler->current();
   const size_t used = self != nullptr ? scheduler->StackUseBytes(*self) : 0;
   PyRef result(PyStructSequence_New(type));

@@ -20,7 +20,7 @@ import gdb.unwinder
 
 _STATES = {0: "ended", 1: "runnable", 2: "running", 3: "parked", 4: "abandoned"}
 _NO_DEADLINE = (1 << 63) - 1
-_ENGINE_UCONTEXT = 0
+_SUSPENDED_BY_STACK_POINTER = 2
 
 
 def _scheduler():
@@ -75,7 +75,7 @@ class _Thread:
         architecture = gdb.selected_inferior().architecture().name()
         if "x86-64" not in architecture:
             raise gdb.GdbError(f"the stacks of green threads are known on x86-64 only, not on {architecture}")
-        if int(self._scheduler["options_"]["engine"]) == _ENGINE_UCONTEXT:
+        if int(context["suspension_"]) != _SUSPENDED_BY_STACK_POINTER:
             frame, address, stack = (int(context["registers_"][index]) for index in range(3))
             return {"rbp": frame, "rip": address, "rsp": stack}
         # What Boost.Context's jump_fcontext has pushed, lowest first: control words, a place for the stack protector,
