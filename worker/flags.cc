@@ -138,7 +138,7 @@ const Flag kFlags[] = {
      [](Text text, Options* options) -> absl::Status {
        const std::optional<green::Engine> engine = green::EngineFromName(text);
        if (!engine.has_value()) return Invalid("must be ucontext or fcontext");
-       options->engine = *engine;
+       options->cores.engine = *engine;
        return absl::OkStatus();
      }},
     {"async_cores", "N", "Requests that run at the same time, each on a green thread (default 256).",
@@ -151,7 +151,7 @@ const Flag kFlags[] = {
      [](Text text, Options* options) -> absl::Status {
        int64_t bytes = 0;
        absl::Status parsed = ParseBytes(text, green::kStackSizeBytesMin, green::kStackSizeBytesMax, &bytes);
-       if (parsed.ok()) options->stack_size_bytes = static_cast<size_t>(bytes);
+       if (parsed.ok()) options->cores.stack_size_bytes = static_cast<size_t>(bytes);
        return parsed;
      }},
     {"stack_pages", "N", "The same in pages, as uGreen counts.",
@@ -160,7 +160,7 @@ const Flag kFlags[] = {
        int64_t pages = 0;
        absl::Status parsed =
            ParseInteger(text, green::kStackSizeBytesMin / page_bytes, green::kStackSizeBytesMax / page_bytes, &pages);
-       if (parsed.ok()) options->stack_size_bytes = static_cast<size_t>(pages * page_bytes);
+       if (parsed.ok()) options->cores.stack_size_bytes = static_cast<size_t>(pages * page_bytes);
        return parsed;
      }},
     {"python_threads", "KIND",

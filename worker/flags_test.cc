@@ -27,9 +27,9 @@ TEST(FlagsTest, DefaultsNeedOnlyAnApplication) {
   const WorkerOptions options = Parse({"--app=shop:app"})->options;
   EXPECT_EQ(options.application, "shop:app");
   EXPECT_EQ(options.http_addresses, std::vector<std::string>{"127.0.0.1:8080"});
-  EXPECT_EQ(options.engine, green::Engine::kUcontext);
+  EXPECT_EQ(options.cores.engine, green::Engine::kUcontext);
   EXPECT_EQ(options.cores.cores_max, 256u);
-  EXPECT_EQ(options.stack_size_bytes, 256u * 1024);
+  EXPECT_EQ(options.cores.stack_size_bytes, 256u * 1024);
 }
 
 TEST(FlagsTest, RepeatedAndListedAddressesAddUp) {
@@ -44,10 +44,11 @@ TEST(FlagsTest, DashesAndUnderscoresAreTheSameInNamesOnly) {
 }
 
 TEST(FlagsTest, StackSizeIsTakenInBytesAndInPages) {
-  EXPECT_EQ(Parse({"--app=a", "--stack_size=64KiB"})->options.stack_size_bytes, 65536u);
-  EXPECT_EQ(Parse({"--app=a", "--stack_size=1m"})->options.stack_size_bytes, 1048576u);
-  EXPECT_EQ(Parse({"--app=a", "--stack_size=65536"})->options.stack_size_bytes, 65536u);
-  EXPECT_EQ(Parse({"--app=a", "--stack_pages=16"})->options.stack_size_bytes, 16 * green::StackSlab::page_size_bytes());
+  EXPECT_EQ(Parse({"--app=a", "--stack_size=64KiB"})->options.cores.stack_size_bytes, 65536u);
+  EXPECT_EQ(Parse({"--app=a", "--stack_size=1m"})->options.cores.stack_size_bytes, 1048576u);
+  EXPECT_EQ(Parse({"--app=a", "--stack_size=65536"})->options.cores.stack_size_bytes, 65536u);
+  EXPECT_EQ(Parse({"--app=a", "--stack_pages=16"})->options.cores.stack_size_bytes,
+            16 * green::StackSlab::page_size_bytes());
 }
 
 TEST(FlagsTest, TimeoutsAreDurationsOrSeconds) {

@@ -53,7 +53,7 @@ class HttpServiceTest : public ::testing::Test, public CorePool::Runner, public 
 
   explicit HttpServiceTest(const testing::SimRingOptions& options = {}) : ring_(&clock_, options) {}
 
-  void Start(CorePoolOptions cores = {}, HttpServiceOptions options = {}) {
+  void Start(CoreSettings cores = {}, HttpServiceOptions options = {}) {
     scheduler_ = std::make_unique<green::Scheduler>(green::SchedulerOptions{.clock = &clock_});
     loop_ = std::make_unique<ioloop::EventLoop>(&ring_, scheduler_.get());
     cores_ = std::make_unique<CorePool>(scheduler_.get(), cores, this);

@@ -121,13 +121,13 @@ TEST_F(HttpServiceTest, IdleCoreGivesDeepStackPagesBack) {
   app_ = [&](HttpExchange* exchange) {
     UseStack(150 * 1024);
     stack = scheduler_->current()->stack();
-    used_bytes = scheduler_->slab()->WatermarkBytes(stack);
+    used_bytes = green::StackSlab::WatermarkBytes(stack);
     Reply(exchange, "deep");
   };
   const int peer = Connect();
   EXPECT_TRUE(Contains(Exchanged(peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"), "deep"));
   EXPECT_GT(used_bytes, 150u * 1024);
-  EXPECT_LE(scheduler_->slab()->WatermarkBytes(stack), green::StackSlab::kTrimKeepBytes);
+  EXPECT_LE(green::StackSlab::WatermarkBytes(stack), green::StackSlab::kTrimKeepBytes);
   ring_.PeerClose(peer);
 }
 

@@ -41,9 +41,7 @@ struct WorkerOptions {
   std::vector<std::string> http_addresses = {"127.0.0.1:8080"};  // "host:port" or "unix:/path"
   int listen_backlog = 4096;
 
-  green::Engine engine = green::Engine::kUcontext;
-  size_t stack_size_bytes = green::kDefaultStackSizeBytes;
-  CorePoolOptions cores;
+  CoreSettings cores;
   PythonThreads python_threads = PythonThreads::kOs;
   int64_t time_slice_ns = 10 * kNanosecondsPerMillisecond;  // see pyhost/preemption.h; 0: who computes is let be
   bool audit = false;                                       // see pyhost/audit.h

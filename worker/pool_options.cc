@@ -53,17 +53,20 @@ class Reader {
 void ReadCores(const Pool& pool, Reader* reader, WorkerOptions* options) {
   switch (pool.engine()) {
     case control::v1::UCONTEXT:
-      options->engine = green::Engine::kUcontext;
+      options->cores.engine = green::Engine::kUcontext;
       break;
     case control::v1::FCONTEXT:
-      options->engine = green::Engine::kFcontext;
+      options->cores.engine = green::Engine::kFcontext;
+      break;
+    case control::v1::THREAD:
+      options->cores.engine = green::Engine::kThread;
       break;
     default:
       reader->Refuse("engine", absl::StrCat("this version has no engine ", control::v1::Engine_Name(pool.engine())));
   }
   reader->Integer("async_cores", pool.async_cores(), 1, kAsyncCoresMax, &options->cores.cores_max);
   reader->Integer("stack_size_bytes", pool.stack_size_bytes(), green::kStackSizeBytesMin, green::kStackSizeBytesMax,
-                  &options->stack_size_bytes);
+                  &options->cores.stack_size_bytes);
   reader->Integer("queue_depth_max", pool.queue_depth_max(), 0, 1 << 20, &options->cores.queue_depth_max);
   options->python_threads = pool.python_threads() == control::v1::GREEN ? PythonThreads::kGreen : PythonThreads::kOs;
   const bool sliced = pool.time_slice().seconds() != 0 || pool.time_slice().nanos() != 0;

@@ -53,7 +53,7 @@ class RequestEndTest : public HttpServiceTest {
     green::GreenThread* const thread_;
   };
 
-  void StartWith(int64_t timeout_ns, bool cancel_on_disconnect = false, CorePoolOptions cores = {}) {
+  void StartWith(int64_t timeout_ns, bool cancel_on_disconnect = false, CoreSettings cores = {}) {
     HttpServiceOptions options;
     options.request_timeouts.Set("", timeout_ns);
     options.request_timeout_grace_ns = 2 * kSecond;

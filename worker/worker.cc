@@ -101,7 +101,6 @@ class Worker final : private CorePool::Runner,
       : options_(options),
         handler_(handler),
         error_log_(error_log),
-        scheduler_({.engine = options.engine, .stack_size_bytes = options.stack_size_bytes}),
         loop_(ring, &scheduler_),
         cores_(&scheduler_, options.cores, this),
         service_(&loop_, &cores_, options.http, error_log, access_log, this),
@@ -211,6 +210,8 @@ class Worker final : private CorePool::Runner,
     }
   }
 
+  void OnGenerationsChanged() override { pool_.EndOutdated(); }
+
   void OnCoreAbandoned(green::GreenThread* core, HttpExchange* exchange) override {
     if (exchange == nullptr) return;
     error_log_->RequestMessage(exchange->name(), "the stack of its green thread overflowed; the request is lost");
@@ -230,7 +231,7 @@ class Worker final : private CorePool::Runner,
   // To the error log: after an overflow, and at the end. On demand: greenring.stack_report().
   void ReportStacks() {
     overflows_reported_ = scheduler_.stats().overflows;
-    const green::StackReport report = scheduler_.slab()->Report();
+    const green::StackReport report = scheduler_.ReportStacks();
     error_log_->Message(absl::StrCat("stacks: deepest use ", report.deepest_bytes / 1024, " KiB of ",
                                      report.size_bytes / 1024, " KiB, ", overflows_reported_,
                                      " overflows; recommended --stack_size=", report.recommended_bytes / 1024, "KiB"));
@@ -379,9 +380,9 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
 
   Worker worker(options, ring->get(), &handler, &error_log, access_log.get());
   const std::string description =
-      absl::StrCat("serving ", options.application, " with engine ", std::string(green::EngineName(options.engine)),
-                   ", ", options.cores.cores_max, " async cores of ", options.stack_size_bytes / 1024, " KiB stack, ",
-                   (*ring)->Describe());
+      absl::StrCat("serving ", options.application, " with engine ",
+                   std::string(green::EngineName(options.cores.engine)), ", ", options.cores.cores_max,
+                   " async cores of ", options.cores.stack_size_bytes / 1024, " KiB stack, ", (*ring)->Describe());
   if (master != nullptr) {
     v1::FromWorker::Ready ready;
     ready.set_python_version(pyhost::PythonVersion());
