@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "pyhost/gil.h"
 #include "worker/pool_options.h"
@@ -11,12 +12,11 @@ namespace greenring::worker {
 absl::Status MasterHandler::Apply(const v1::ToWorker::Apply& apply) {
   const absl::StatusOr<WorkerOptions> options = OptionsFromPool(apply.pool());
   if (!options.ok()) return options.status();
-  const control::v1::Pool& pool = apply.pool();
-  if (pool.engine() != pool_.engine() || pool.async_cores() != pool_.async_cores() ||
-      pool.stack_size_bytes() != pool_.stack_size_bytes() || pool.queue_depth_max() != pool_.queue_depth_max()) {
-    return absl::UnimplementedError("this worker's cores do not change while it runs; reload the pool");
+  if (apply.canary_percent() < 0 || apply.canary_percent() > 99) {
+    return absl::InvalidArgumentError("canary_percent must be from 0 to 99");
   }
   parts_.apply(*options);
+  parts_.cores->Apply(options->cores, apply.pool().generation(), apply.canary_percent());
   return absl::OkStatus();
 }
 
@@ -53,11 +53,13 @@ void MasterHandler::OnMasterGone(const std::string& why) {
 }
 
 void MasterHandler::Observe(v1::FromWorker::Observed* observed) {
-  control::v1::GenerationStatus* const only = observed->add_generations();
-  only->set_generation(pool_.generation());
-  only->set_workers(1);
-  only->set_cores(static_cast<int32_t>(parts_.cores->live_count()));
-  only->set_cores_busy(static_cast<int32_t>(parts_.cores->busy_count()));
+  for (const CorePool::GenerationCount& count : parts_.cores->generations()) {
+    control::v1::GenerationStatus* const status = observed->add_generations();
+    status->set_generation(count.generation);
+    status->set_workers(observed->generations_size() == 1 ? 1 : 0);
+    status->set_cores(count.cores);
+    status->set_cores_busy(count.busy);
+  }
 }
 
 int MasterHandler::DrainingRequests() {

@@ -1,6 +1,6 @@
 // What a worker's master may ask of it, answered by the worker's parts.
 //
-//   MasterHandler handler({.service = &service, .cores = &cores, .dumper = &dumper, .drain = ...}, start.pool());
+//   MasterHandler handler({.service = &service, .cores = &cores, .dumper = &dumper, .drain = ...});
 //   MasterLink link(&loop, std::move(fd), std::move(decoder), &handler);
 //
 // Loop's thread only.
@@ -10,7 +10,6 @@
 #include <functional>
 #include <string>
 
-#include "greenring/control/v1/pool.pb.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
 #include "worker/master_link.h"
@@ -30,13 +29,13 @@ class MasterHandler final : public MasterLink::Handler {
     ThreadDumper* dumper;
     StatisticsCollector* statistics;
     RequestList* requests;
-    // What may change while the worker runs holds from now on, but for the cores.
+    // What may change while the worker runs holds from now on, but for the cores, which are told by the handler.
     std::function<void(const WorkerOptions&)> apply;
     // Begins a drain; 0: with the timeout that the worker has anyway.
     std::function<void(const std::string& reason, int64_t timeout_ns)> drain;
   };
 
-  MasterHandler(Parts parts, const control::v1::Pool& pool) : parts_(std::move(parts)), pool_(pool) {}
+  explicit MasterHandler(Parts parts) : parts_(std::move(parts)) {}
 
   absl::Status Apply(const v1::ToWorker::Apply& apply) override;
   absl::Status ListRequests(const v1::ToWorker::ListRequests& question, v1::FromWorker::RequestList* answer) override;
@@ -52,7 +51,6 @@ class MasterHandler final : public MasterLink::Handler {
 
  private:
   const Parts parts_;
-  const control::v1::Pool pool_;
 };
 
 }  // namespace greenring::worker

@@ -126,6 +126,7 @@ class Worker final : private CorePool::Runner,
   // From the beginning of Serve on a master asks, and is told `ready`.
   void Obey(MasterStart* master, const v1::FromWorker::Ready& ready) {
     ready_ = ready;
+    cores_.Apply(options_.cores, master->start.pool().generation(), /*canary_percent=*/0);
     master_handler_.emplace(
         MasterHandler::Parts{.service = &service_,
                              .cores = &cores_,
@@ -134,8 +135,7 @@ class Worker final : private CorePool::Runner,
                              .requests = &requests_,
                              .apply = [this](const WorkerOptions& options) { Apply(options); },
                              .drain = [this](const std::string& reason,
-                                             int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); }},
-        master->start.pool());
+                                             int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); }});
     master_link_.emplace(&loop_, std::move(master->link), std::move(master->decoder), &*master_handler_);
   }
 
@@ -298,6 +298,9 @@ class Worker final : private CorePool::Runner,
     master_link_->SendUnfit(reason, /*draining=*/false);
   }
   void OnCoresEnded() override { pool_.Stop(); }
+  void OnGenerationsChanged() override {
+    if (master_link_.has_value()) master_link_->LookForNews();
+  }
   void OnPoolEnded() override { main_thread_->Stop(); }
 
   const WorkerOptions& options_;
