@@ -48,8 +48,7 @@ TEST_F(RequestServiceTest, PagesCoverEveryRequestThatStaysOnce) {
   const v1::ListRequestsResponse first = List("pools/-/workers/-", 2);
   ASSERT_EQ(first.requests_size(), 2);
   OnReactor([this] {
-    plane_.CancelRequest(
-        "pools/web/workers/1/requests/12", "gone", {"a test"}, [](const absl::Status&) {});
+    plane_.CancelRequest("pools/web/workers/1/requests/12", "gone", {"a test"}, [](const absl::Status&) {});
   });
   const v1::ListRequestsResponse second = List("pools/-/workers/-", 5, first.next_page_token());
   ASSERT_EQ(second.requests_size(), 2);
