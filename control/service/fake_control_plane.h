@@ -88,6 +88,9 @@ class FakeControlPlane final : public ControlPlane {
     std::function<void()> effect;  // once it is done
   };
 
+  // Whether `name` is `parent` or below it, in which "-" stands for any segment: "pools/-/workers/-".
+  static bool IsWithin(const std::string& name, const std::string& parent);
+
   void AddWorkers(const v1::Pool& pool);
   v1::Operation Begin(const std::string& verb, const std::string& target, const Caller& caller, int steps,
                       std::function<void()> effect);
