@@ -25,14 +25,14 @@ class FakeWorker final : public WorkerHandle {
  public:
   struct Plan {
     int64_t ready_after_ns = 1'000'000;  // kNeverNs: never
-    std::string start_error;             // it fails instead of being ready
+    std::string start_error = {};        // it fails instead of being ready
     bool configuration = false;          // and says that this is to blame
     int64_t drain_takes_ns = 1'000'000;
     int64_t answers_after_ns = 1000;       // kNeverNs: to nothing
     int64_t cores_change_after_ns = 2000;  // after it has answered Apply: its cores take that long
     int cores = 8;
-    std::string refuses_apply;          // says so
-    std::vector<v1::Request> requests;  // in flight
+    std::string refuses_apply = {};          // says so
+    std::vector<v1::Request> requests = {};  // in flight
   };
 
   FakeWorker(FakeWorkerFactory* factory, const WorkerStart& start, Plan plan, int pid, Observer* observer);

@@ -18,9 +18,9 @@ absl::Status StaleEtag(const std::string& name) {
 
 }  // namespace
 
-Supervisor::Supervisor(Environment environment, v1::Server server, DesiredState state, Host* host)
+Supervisor::Supervisor(Environment environment, const v1::Server* server, DesiredState state, Host* host)
     : environment_(std::move(environment)),
-      server_(std::move(server)),
+      server_(server),
       host_(host),
       random_(environment_.seed),
       events_(environment_.timers,

@@ -51,8 +51,8 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
     std::function<absl::Status(const v1::Configuration&)> save;
   };
 
-  // `server`: what GetServer returns, but for `draining`.
-  Supervisor(Environment environment, v1::Server server, DesiredState state, Host* host);
+  // `server`: what GetServer returns, but for `draining` and the version of Python. It must outlive this.
+  Supervisor(Environment environment, const v1::Server* server, DesiredState state, Host* host);
   ~Supervisor() override;
 
   absl::Status Begin();
@@ -131,7 +131,7 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
   PoolRunner::Environment RunnerEnvironment();
 
   const Environment environment_;
-  const v1::Server server_;
+  const v1::Server* const server_;
   Host* const host_;
   std::mt19937_64 random_;
   std::vector<Observer*> observers_;

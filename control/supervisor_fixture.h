@@ -49,7 +49,7 @@ class SupervisorFixture : public ::testing::Test, protected ControlPlane::Observ
                                              if (save_status.ok()) saved.push_back(kept);
                                              return save_status;
                                            }};
-    supervisor = std::make_unique<Supervisor>(std::move(environment), v1::Server(), std::move(state),
+    supervisor = std::make_unique<Supervisor>(std::move(environment), &server, std::move(state),
                                               static_cast<Supervisor::Host*>(this));
     supervisor->AddObserver(this);
     return supervisor->Begin();
@@ -65,10 +65,11 @@ class SupervisorFixture : public ::testing::Test, protected ControlPlane::Observ
   v1::Pool Web() { return *supervisor->GetPool("pools/web"); }
   FakeWorker* Worker(int number) { return factory.Find("pools/web/workers/" + std::to_string(number)); }
 
-  // The workers that run, as "1:ready 2:starting(slot 2)".
+  // "1:READY 2:STARTING": by number.
   std::string Workers(bool ended = false) {
     std::string text;
-    for (const v1::Worker& worker : *supervisor->ListWorkers("pools/web", ended)) {
+    const std::vector<v1::Worker> workers = supervisor->ListWorkers("pools/web", ended).value();
+    for (const v1::Worker& worker : workers) {
       if (!text.empty()) text += " ";
       text += worker.name().substr(worker.name().rfind('/') + 1) + ":" + v1::Worker::State_Name(worker.state());
     }
@@ -99,6 +100,7 @@ class SupervisorFixture : public ::testing::Test, protected ControlPlane::Observ
   void OnChanged() override {}
   void OnStopped() override { ++stopped; }
 
+  v1::Server server;
   const Caller kCaller = {"uid 1000 (alice)"};
   SimTimers timers;
   FakeWorkerFactory factory;

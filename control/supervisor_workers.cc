@@ -235,7 +235,7 @@ absl::StatusOr<v1::Operation> Supervisor::CancelOperation(const std::string& nam
 }
 
 v1::Server Supervisor::GetServer() {
-  v1::Server server = server_;
+  v1::Server server = *server_;
   server.set_draining(stopping_);
   // The master has no Python: its workers say which they have.
   for (const auto& [name, runner] : runners_) {
