@@ -146,6 +146,8 @@ void PoolRunner::OnStartFailed(const SupervisedWorker& worker, bool successor) {
   // The pool goes on trying. Whoever waits is told what is wrong.
   const absl::Status status = absl::FailedPreconditionError(
       absl::StrCat("no worker can be started (it is tried again): ", workers_.start_error()));
+  if (trial_.has_value()) RollBackTrial(status);
+  if (rollout_.has_value()) AbortRollout(status);
   for (size_t i = pending_.size(); i-- > 0;) {
     if (pending_[i].waits == Waits::kForConvergence) Finish(std::string(pending_[i].operation), status);
   }

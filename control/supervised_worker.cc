@@ -12,6 +12,7 @@ namespace {
 
 // How long a worker may take to answer what it answers at once. One whose interpreter is stuck is asked again.
 constexpr int64_t kApplyTimeoutNs = 10 * kNanosecondsPerSecond;
+constexpr int64_t kApplyRetryNs = kNanosecondsPerSecond;
 // How long it may take to accept what waits in sockets that nothing is sent to any more.
 constexpr int64_t kLeaveTimeoutNs = 5 * kNanosecondsPerSecond;
 // What a worker gets beyond the drain's own timeout and grace, for its clean-up, before it is killed.
@@ -91,6 +92,7 @@ void SupervisedWorker::Apply(const v1::Pool& pool, int canary_percent) {
 
 void SupervisedWorker::SendApply() {
   apply_timer_.reset();
+  if (state_ != State::kReady) return;
   worker::v1::ToWorker message;
   *message.mutable_apply()->mutable_pool() = pool_;
   message.mutable_apply()->set_canary_percent(canary_percent_);
@@ -104,12 +106,8 @@ void SupervisedWorker::OnApplied(int64_t generation, int64_t attempt,
                                  const absl::StatusOr<worker::v1::FromWorker>& answer) {
   if (attempt != apply_attempt_ || state_ != State::kReady) return;  // it has been told something else since
   if (!answer.ok()) {
-    // Its end is told elsewhere. Else it does not turn now, and shall do what it is told when it does again.
-    if (!absl::IsUnavailable(answer.status())) {
-      apply_timer_ = environment_.timers->After(0, [this] {
-        if (state_ == State::kReady) SendApply();
-      });
-    }
+    // It does not turn now, and shall do what it is told when it does again. (Its end stops this.)
+    apply_timer_ = environment_.timers->After(kApplyRetryNs, [this] { SendApply(); });
     return;
   }
   if (answer->has_refused()) return owner_->OnApplyRefused(this, generation, answer->refused().message());
@@ -120,11 +118,12 @@ void SupervisedWorker::OnApplied(int64_t generation, int64_t attempt,
 void SupervisedWorker::Leave(const std::string& reason) {
   GREENRING_CHECK(state_ == State::kReady);
   state_ = State::kLeaving;
+  apply_timer_.reset();
   leave_reason_ = reason;
   worker::v1::ToWorker message;
   message.mutable_stop_accepting()->mutable_addresses()->Add(addresses_.begin(), addresses_.end());
-  handle_->Ask(std::move(message), kLeaveTimeoutNs, [this](const absl::StatusOr<worker::v1::FromWorker>& answer) {
-    if (state_ != State::kLeaving || absl::IsUnavailable(answer.status())) return;  // its end is told elsewhere
+  handle_->Ask(std::move(message), kLeaveTimeoutNs, [this](const absl::StatusOr<worker::v1::FromWorker>&) {
+    if (state_ != State::kLeaving) return;
     BeginDraining(leave_reason_);
     owner_->OnWorkerChanged(this);
   });
@@ -137,6 +136,7 @@ void SupervisedWorker::Drain(const std::string& reason) {
 
 void SupervisedWorker::BeginDraining(const std::string& reason) {
   state_ = State::kDraining;
+  apply_timer_.reset();
   asked_to_end_ = true;
   leave_reason_ = reason;
   const int64_t timeout_ns = ToNs(pool_.timeouts().drain());
