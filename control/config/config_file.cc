@@ -96,6 +96,12 @@ void ResolvePaths(const PathBase& base, v1::Configuration* configuration) {
   base.Resolve(configuration->mutable_pid_file());
 }
 
+void AddViolations(const v1::Configuration& configuration, const FieldPositions& positions, FileErrors* errors) {
+  for (const FieldViolation& violation : Validate(configuration)) {
+    errors->Add(PositionOf(positions, violation.field), violation.field, violation.description);
+  }
+}
+
 }  // namespace
 
 absl::Status ParseYaml(std::string_view text, const std::string& path, Message* message) {
@@ -109,6 +115,14 @@ absl::Status ParseTextproto(std::string_view text, const std::string& path, Mess
   FileErrors errors(path);
   FieldPositions positions;
   ReadTextproto(text, message, &positions, &errors);
+  return errors.ToStatus();
+}
+
+absl::Status ParseCheckedTextproto(std::string_view text, const std::string& path, v1::Configuration* configuration) {
+  FileErrors errors(path);
+  FieldPositions positions;
+  ReadTextproto(text, configuration, &positions, &errors);
+  if (errors.empty()) AddViolations(*configuration, positions, &errors);
   return errors.ToStatus();
 }
 
@@ -128,9 +142,7 @@ absl::StatusOr<v1::Configuration> LoadConfiguration(const std::string& path) {
   // What is wrong with a field's value is said only of fields that could be read, and of all of them.
   if (absl::Status status = errors.ToStatus(); !status.ok()) return status;
   ResolvePaths(PathBase(path), &configuration);
-  for (const FieldViolation& violation : Validate(configuration)) {
-    errors.Add(PositionOf(positions, violation.field), violation.field, violation.description);
-  }
+  AddViolations(configuration, positions, &errors);
   if (absl::Status status = errors.ToStatus(); !status.ok()) return status;
   FillDefaults(&configuration);
   return configuration;

@@ -253,11 +253,10 @@ std::string HelpText() {
     AppendWrapped(flag.help, &text);
     before = &flag;
   }
-  absl::StrAppend(
-      &text,
-      "\nSIGTERM and SIGINT finish the requests in flight and exit 0; a second one exits at once. SIGHUP\n"
-      "reloads, SIGTTIN and SIGTTOU add and remove a worker. Exit codes: 1, it could not serve; 2, wrong\n"
-      "flags or configuration; 3, with --master=off: it has drained by itself and wants to be started again.\n");
+  absl::StrAppend(&text,
+                  "\nSIGTERM and SIGINT finish the requests in flight and exit 0; a second one exits at once. SIGHUP\n"
+                  "reloads, SIGTTIN and SIGTTOU add and remove a worker. Exit codes: 1, it could not serve; 2, wrong\n"
+                  "flags or configuration; 3, with --master=off: it has drained by itself and has to be replaced.\n");
   return text;
 }
 
