@@ -45,13 +45,13 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(std::string_view addres
   absl::StatusOr<ListeningSocket> socket = ListeningSocket::Open(address, options);
   if (!socket.ok()) return socket.status();
   const bool deferred = options.defer_accept && socket->port() != 0;
-  return std::unique_ptr<Listener>(new Listener(*std::move(socket), /*adopted=*/false, deferred));
+  return std::unique_ptr<Listener>(new Listener(*std::move(socket), /*adopted=*/false, /*by_turns=*/false, deferred));
 }
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(UniqueFd fd) {
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(UniqueFd fd, bool by_turns) {
   absl::StatusOr<ListeningSocket> socket = ListeningSocket::Adopt(std::move(fd));
   if (!socket.ok()) return socket.status();
-  return std::unique_ptr<Listener>(new Listener(*std::move(socket), /*adopted=*/true, /*deferred=*/false));
+  return std::unique_ptr<Listener>(new Listener(*std::move(socket), /*adopted=*/true, by_turns, /*deferred=*/false));
 }
 
 Listener::~Listener() {
@@ -80,7 +80,13 @@ void Listener::Start(EventLoop* loop, Handler* handler) {
   Accept();
 }
 
-void Listener::Accept() { loop_->ring()->AcceptMultishot(fd(), this); }
+void Listener::Accept() {
+  if (by_turns_) {
+    loop_->ring()->Accept(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC, this);
+  } else {
+    loop_->ring()->AcceptMultishot(fd(), this);
+  }
+}
 
 void Listener::OnComplete(int32_t result, uint32_t flags) {
   if (result >= 0) {

@@ -5,8 +5,8 @@
 //   Log((*listener)->address());                              // with the port that the kernel chose for 0
 //   (*listener)->Stop();                                      // handler.OnStopped() follows
 //
-// One multishot accept serves all connections. The peer's address is not asked for (a system call that most never
-// need): getpeername where it is wanted. Loop's thread only.
+// One multishot accept serves all connections, unless others accept beside it. The peer's address is not asked for (a
+// system call that most never need): getpeername where it is wanted. Loop's thread only.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,10 @@ class Listener final : private Completion, private Flushable {
   static absl::StatusOr<std::unique_ptr<Listener>> Open(std::string_view address, const ListenerOptions& options = {});
 
   // Takes over a socket that listens already (from a master, or systemd). Others may accept on it too: Stop leaves what
-  // is in its queue to them, and a unix socket's file stays.
-  static absl::StatusOr<std::unique_ptr<Listener>> Adopt(UniqueFd fd);
+  // is in its queue to them, and a unix socket's file stays. `by_turns`: others do all the time. Then one connection is
+  // accepted at a time, which puts this process behind the others in the kernel's queue; a multishot accept keeps its
+  // place, and the first in the queue would get every connection (docs/PROCESSES.md).
+  static absl::StatusOr<std::unique_ptr<Listener>> Adopt(UniqueFd fd, bool by_turns = false);
 
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -83,8 +85,8 @@ class Listener final : private Completion, private Flushable {
     Listener* const owner;
   };
 
-  Listener(ListeningSocket socket, bool adopted, bool deferred)
-      : socket_(std::move(socket)), adopted_(adopted), deferred_(deferred), timer_(this) {}
+  Listener(ListeningSocket socket, bool adopted, bool by_turns, bool deferred)
+      : socket_(std::move(socket)), adopted_(adopted), by_turns_(by_turns), deferred_(deferred), timer_(this) {}
   void MoveTo(State next);
   void OnComplete(int32_t result, uint32_t flags) override;
   void Flush() override;
@@ -95,6 +97,7 @@ class Listener final : private Completion, private Flushable {
 
   ListeningSocket socket_;
   const bool adopted_;
+  const bool by_turns_;
   const bool deferred_;             // TCP_DEFER_ACCEPT is set
   bool exhaustion_logged_ = false;  // since the last accept that succeeded
   State state_ = State::kOpen;

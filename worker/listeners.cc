@@ -1,5 +1,7 @@
 #include "worker/listeners.h"
 
+#include <sys/socket.h>
+
 #include <string>
 #include <utility>
 
@@ -44,7 +46,12 @@ absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(con
 absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> AdoptListeners(std::vector<UniqueFd> sockets) {
   std::vector<std::unique_ptr<ioloop::Listener>> listeners;
   for (UniqueFd& socket : sockets) {
-    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener = ioloop::Listener::Adopt(std::move(socket));
+    sockaddr_storage address{};
+    socklen_t size = sizeof(address);
+    getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    // A unix socket is one for all workers of a pool; of TCP each has its own.
+    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener =
+        ioloop::Listener::Adopt(std::move(socket), /*by_turns=*/address.ss_family == AF_UNIX);
     if (!listener.ok()) return listener.status();
     listeners.push_back(*std::move(listener));
   }

@@ -54,6 +54,7 @@ struct Shared {
 struct Rule {
   const char* name;
   bool shared;
+  bool by_turns;
   std::vector<sock_filter> choose;  // loads a number; empty: the kernel's own hash
 };
 
@@ -86,11 +87,11 @@ class Acceptor final : public greenring::ioloop::Listener::Handler {
   std::vector<UniqueFd> held_;
 };
 
-[[noreturn]] void Work(int fd, std::atomic<int64_t>* count) {
+[[noreturn]] void Work(int fd, bool by_turns, std::atomic<int64_t>* count) {
   auto ring = greenring::ioloop::Uring::Create({}).value();
   greenring::green::Scheduler scheduler;
   greenring::ioloop::EventLoop loop(ring.get(), &scheduler);
-  auto listener = greenring::ioloop::Listener::Adopt(UniqueFd(fd)).value();
+  auto listener = greenring::ioloop::Listener::Adopt(UniqueFd(fd), by_turns).value();
   Acceptor acceptor(count);
   listener->Start(&loop, &acceptor);
   scheduler.Run(&loop);
@@ -188,7 +189,8 @@ void Measure(const Rule& rule, int workers, Shared* shared) {
   for (int i = 0; i < workers; ++i) {
     shared->accepted[i].store(0);
     pids.push_back(fork());
-    if (pids.back() == 0) Work(dup(sockets[rule.shared ? 0 : static_cast<size_t>(i)].fd()), &shared->accepted[i]);
+    if (pids.back() == 0)
+      Work(dup(sockets[rule.shared ? 0 : static_cast<size_t>(i)].fd()), rule.by_turns, &shared->accepted[i]);
   }
   const int port = sockets.front().port();
   const int64_t done = LoadForAWhile(port);
@@ -217,12 +219,13 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   void* const memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   Shared* const shared = new (memory) Shared;
-  for (const Rule& rule : std::vector<Rule>{{"one shared socket", true, {}},
-                                            {"group, kernel's hash", false, {}},
-                                            {"group, random", false, Load(SKF_AD_RANDOM)},
-                                            {"group, rxhash", false, Load(SKF_AD_RXHASH)},
-                                            {"group, cpu", false, Load(SKF_AD_CPU)},
-                                            {"group, client's port/2", false, LoadPort()}}) {
+  for (const Rule& rule : std::vector<Rule>{{"one shared, multishot", true, false, {}},
+                                            {"one shared, by turns", true, true, {}},
+                                            {"group, kernel's hash", false, false, {}},
+                                            {"group, random", false, false, Load(SKF_AD_RANDOM)},
+                                            {"group, rxhash", false, false, Load(SKF_AD_RXHASH)},
+                                            {"group, cpu", false, false, Load(SKF_AD_CPU)},
+                                            {"group, client's port/2", false, false, LoadPort()}}) {
     Measure(rule, workers, shared);
   }
 }
