@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "pyhost/gil.h"
 #include "worker/pool_options.h"
@@ -13,10 +12,11 @@ absl::Status MasterHandler::Apply(const v1::ToWorker::Apply& apply) {
   const absl::StatusOr<WorkerOptions> options = OptionsFromPool(apply.pool());
   if (!options.ok()) return options.status();
   if (apply.canary_percent() < 0 || apply.canary_percent() > 99) {
-    return absl::InvalidArgumentError("canary_percent must be from 0 to 99");
+    return absl::InvalidArgumentError(
+        absl::StrCat("canary_percent: must be from 0 to 99, not ", apply.canary_percent()));
   }
-  parts_.apply(*options);
-  parts_.cores->Apply(options->cores, apply.pool().generation(), apply.canary_percent());
+  if (parts_.service->draining()) return absl::FailedPreconditionError("this worker drains");
+  parts_.apply(*options, apply.pool().generation(), apply.canary_percent());
   return absl::OkStatus();
 }
 
@@ -53,10 +53,11 @@ void MasterHandler::OnMasterGone(const std::string& why) {
 }
 
 void MasterHandler::Observe(v1::FromWorker::Observed* observed) {
+  bool newest = true;
   for (const CorePool::GenerationCount& count : parts_.cores->generations()) {
     control::v1::GenerationStatus* const status = observed->add_generations();
     status->set_generation(count.generation);
-    status->set_workers(observed->generations_size() == 1 ? 1 : 0);
+    status->set_workers(std::exchange(newest, false) ? 1 : 0);
     status->set_cores(count.cores);
     status->set_cores_busy(count.busy);
   }

@@ -29,8 +29,9 @@ class MasterHandler final : public MasterLink::Handler {
     ThreadDumper* dumper;
     StatisticsCollector* statistics;
     RequestList* requests;
-    // What may change while the worker runs holds from now on, but for the cores, which are told by the handler.
-    std::function<void(const WorkerOptions&)> apply;
+    // What may change while the worker runs holds from now on; with a canary only what its share of the cores is made
+    // of (CorePool::Apply).
+    std::function<void(const WorkerOptions& options, int64_t generation, int canary_percent)> apply;
     // Begins a drain; 0: with the timeout that the worker has anyway.
     std::function<void(const std::string& reason, int64_t timeout_ns)> drain;
   };

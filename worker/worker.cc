@@ -126,16 +126,17 @@ class Worker final : private CorePool::Runner,
   // From the beginning of Serve on a master asks, and is told `ready`.
   void Obey(MasterStart* master, const v1::FromWorker::Ready& ready) {
     ready_ = ready;
-    cores_.Apply(options_.cores, master->start.pool().generation(), /*canary_percent=*/0);
     master_handler_.emplace(
         MasterHandler::Parts{.service = &service_,
                              .cores = &cores_,
                              .dumper = &dumper_,
                              .statistics = &statistics_,
                              .requests = &requests_,
-                             .apply = [this](const WorkerOptions& options) { Apply(options); },
+                             .apply = [this](const WorkerOptions& options, int64_t generation,
+                                             int canary_percent) { Apply(options, generation, canary_percent); },
                              .drain = [this](const std::string& reason,
                                              int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); }});
+    cores_.Apply(options_.cores, master->start.pool().generation(), /*canary_percent=*/0);
     master_link_.emplace(&loop_, std::move(master->link), std::move(master->decoder), &*master_handler_);
   }
 
@@ -210,7 +211,10 @@ class Worker final : private CorePool::Runner,
     }
   }
 
-  void OnGenerationsChanged() override { pool_.EndOutdated(); }
+  void OnGenerationsChanged() override {
+    pool_.EndOutdated();
+    if (master_link_.has_value()) master_link_->LookForNews();
+  }
 
   void OnCoreAbandoned(green::GreenThread* core, HttpExchange* exchange) override {
     if (exchange == nullptr) return;
@@ -237,8 +241,10 @@ class Worker final : private CorePool::Runner,
                                      " overflows; recommended --stack_size=", report.recommended_bytes / 1024, "KiB"));
   }
 
-  // What may change while the worker runs, but for the cores.
-  void Apply(const WorkerOptions& options) {
+  // What may change while the worker runs; a canary is for cores only.
+  void Apply(const WorkerOptions& options, int64_t generation, int canary_percent) {
+    cores_.Apply(options.cores, generation, canary_percent);
+    if (canary_percent != 0) return;
     drain_timeout_ns_ = options.drain_timeout_ns;
     LastResort::SetPatience(drain_timeout_ns_ + kUnwindNs + kLastResortNs);
     service_.Apply(options.http);
@@ -298,9 +304,6 @@ class Worker final : private CorePool::Runner,
     master_link_->SendUnfit(reason, /*draining=*/false);
   }
   void OnCoresEnded() override { pool_.Stop(); }
-  void OnGenerationsChanged() override {
-    if (master_link_.has_value()) master_link_->LookForNews();
-  }
   void OnPoolEnded() override { main_thread_->Stop(); }
 
   const WorkerOptions& options_;

@@ -56,7 +56,7 @@ class Serving(WorkerCase):
         files = worker.descriptors()
         self.assertEqual(files.pop(0), "/dev/null")
         self.assertEqual(len([name for name in files.values() if name.startswith("socket:")]), 3, files)
-        own = ("socket:", "anon_inode:", "pipe:")
+        own = ("socket:", "anon_inode:", "pipe:", f"/proc/{worker.pid}/")
         self.assertEqual([name for fd, name in files.items() if fd > 2 and not name.startswith(own)], [])
 
     def test_what_the_application_starts_has_neither_link_nor_sockets(self):
@@ -299,3 +299,61 @@ class AnotherUser(WorkerCase):
                                                               "application": {"working_directory": "/"}})
             worker.start()
             self.assertEqual(os.stat(log).st_uid, pwd.getpwnam("nobody").pw_uid)
+
+
+class Changing(WorkerCase):
+    def test_engine_cores_and_stack_size_change_while_requests_run(self):
+        worker = self.worker()
+        worker.start()
+        self.assertEqual([one.generation for one in worker.expect("observed").generations], [1])
+        holder = self.hold_core(worker)
+        worker.pool.update(generation="2", engine="FCONTEXT", async_cores=4, stack_size_bytes=str(128 * 1024))
+        self.assertTrue(worker.ask(apply={"pool": worker.pool}).HasField("applied"))
+        with worker.connect() as connection:
+            self.assertEqual(connection.get("/").status, 200)
+        self.observe(worker, [(2, 1, 1), (1, 0, 1)])
+        holder.send(b"!")
+        self.assertEqual(holder.read_response().status, 200)
+        self.observe(worker, [(2, 1, 1)])
+
+    def test_limits_change_and_what_is_out_of_bounds_changes_nothing(self):
+        worker = self.worker()
+        worker.start()
+        worker.pool["generation"] = "2"
+        worker.pool["limits"] = {**worker.pool["limits"], "request_line_bytes": 100}
+        self.assertTrue(worker.ask(apply={"pool": worker.pool}).HasField("applied"))
+        with worker.connect() as connection:
+            self.assertEqual(connection.get("/" + 200 * "x").status, 414)
+        worker.pool["async_cores"] = 0
+        self.assertIn("async_cores: must be", worker.ask(apply={"pool": worker.pool}).refused.message)
+        with worker.connect() as connection:
+            self.assertEqual(connection.get("/").status, 200)
+
+    def test_requests_are_listed_and_cancelled(self):
+        worker = self.worker()
+        worker.start()
+        holder = self.hold_core(worker)
+        listed = worker.ask(list_requests={"count_max": 10}).request_list.requests
+        self.assertEqual([one.target for one in listed], ["/gate"])
+        stack = worker.ask(get_stack={"request": listed[0].name}).stack_text
+        self.assertIn("input_app.py", stack.python)
+        self.assertTrue(worker.ask(cancel_request={"request": listed[0].name, "reason": "a test"}).HasField("cancelled"))
+        self.assertEqual(holder.read_response().status, 503)
+        refused = worker.ask(get_stack={"request": "987654321"}).refused
+        self.assertTrue(refused.not_found)
+
+    def test_a_socket_is_given_up_when_nothing_waits_in_it_any_more(self):
+        worker = self.worker("response_app")
+        worker.start()
+        address = worker.sockets[0].getsockname()
+        answer = worker.ask(stop_accepting={"addresses": [f"{address[0]}:{address[1]}"]})
+        self.assertTrue(answer.HasField("stopped"))
+        worker.tell(drain={"reason": "a test"})
+        self.assertEqual(worker.wait(), 0)
+
+    def observe(self, worker, wanted):
+        """Waits until (generation, workers, cores) are what is observed."""
+        while True:
+            observed = worker.expect("observed").generations
+            if [(one.generation, one.workers, one.cores) for one in observed] == wanted:
+                return
