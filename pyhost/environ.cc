@@ -90,6 +90,7 @@ EnvironBuilder::EnvironBuilder(const ServerInfo& server, PyObject* errors, PyObj
     : server_(server), errors_(PyRef::Share(errors)), file_wrapper_(PyRef::Share(file_wrapper)) {
   const std::pair<PyRef*, const char*> interned[] = {
       {&keys_.request_method, "REQUEST_METHOD"},
+      {&keys_.script_name, "SCRIPT_NAME"},
       {&keys_.path_info, "PATH_INFO"},
       {&keys_.query_string, "QUERY_STRING"},
       {&keys_.request_uri, "REQUEST_URI"},
@@ -143,35 +144,44 @@ const EnvironTemplate* EnvironBuilder::AddListener(const ListenerInfo& listener)
   return listeners_.back().get();
 }
 
-PyRef EnvironBuilder::Build(const EnvironTemplate& listener, const RequestHead& head, const PeerAddress& peer,
-                            PyObject* input, std::string_view request_id) {
-  PyRef environ(PyDict_Copy(listener.base_.get()));
-  if (!environ || !SetRequestLine(environ.get(), head) || !SetPeer(environ.get(), peer) ||
-      PyDict_SetItem(environ.get(), keys_.wsgi_input.get(), input) < 0 || !SetHeaders(environ.get(), head) ||
-      (!request_id.empty() && !Set(environ.get(), keys_.request_id, FromLatin1(request_id)))) {
+PyRef EnvironBuilder::Build(const RequestInfo& request, PyObject* input) {
+  PyRef environ(PyDict_Copy(request.listener.base_.get()));
+  if (!environ || !SetRequestLine(environ.get(), request) || !SetPeer(environ.get(), request.peer) ||
+      PyDict_SetItem(environ.get(), keys_.wsgi_input.get(), input) < 0 || !SetHeaders(environ.get(), request.head) ||
+      (!request.request_id.empty() && !Set(environ.get(), keys_.request_id, FromLatin1(request.request_id)))) {
     return PyRef();
   }
   return environ;
 }
 
-bool EnvironBuilder::SetRequestLine(PyObject* environ, const RequestHead& head) {
+bool EnvironBuilder::SetRequestLine(PyObject* environ, const RequestInfo& request) {
+  const RequestHead& head = request.head;
   if (head.method != "GET" && !Set(environ, keys_.request_method, values_.Get(head.method))) return false;
   const PyRef target = targets_.Get(head.target);
-  const PyRef path = head.path == head.target && head.path.find('%') == std::string_view::npos && head.path[0] == '/'
-                         ? PyRef::Share(target.get())
-                         : PathOf(head.path);
-  return Set(environ, keys_.path_info, path) && Set(environ, keys_.request_uri, target) &&
-         Set(environ, keys_.raw_uri, target) &&
+  const bool target_is_path = head.path == head.target && head.path.find('%') == std::string_view::npos &&
+                              head.path[0] == '/' && request.script_name_bytes == 0;
+  return (target_is_path ? Set(environ, keys_.path_info, target)
+                         : SetPath(environ, head.path, request.script_name_bytes)) &&
+         Set(environ, keys_.request_uri, target) && Set(environ, keys_.raw_uri, target) &&
          (head.query.empty() || Set(environ, keys_.query_string, targets_.Get(head.query))) &&
          (head.version == protocol::HttpVersion::kHttp11 || Set(environ, keys_.server_protocol, http10_));
 }
 
-PyRef EnvironBuilder::PathOf(std::string_view raw_path) {
-  if (raw_path == "*") return PyRef::Share(empty_.get());  // OPTIONS *: PEP 3333 has no path for it
-  if (raw_path.find('%') == std::string_view::npos) return targets_.Get(raw_path);
-  std::string decoded(raw_path.size(), '\0');
-  decoded.resize(protocol::PercentDecode(raw_path, decoded.data()));
-  return targets_.Get(decoded);
+bool EnvironBuilder::SetPath(PyObject* environ, std::string_view raw_path, size_t script_name_bytes) {
+  if (raw_path == "*") return Set(environ, keys_.path_info, empty_);  // OPTIONS *: PEP 3333 has no path for it
+  std::string decoded;
+  std::string_view path = raw_path;
+  if (path.find('%') != std::string_view::npos) {
+    decoded.resize(path.size());
+    decoded.resize(protocol::PercentDecode(path, decoded.data()));
+    path = decoded;
+  }
+  if (script_name_bytes > 0) {
+    GREENRING_DCHECK(script_name_bytes <= path.size());
+    if (!Set(environ, keys_.script_name, targets_.Get(path.substr(0, script_name_bytes)))) return false;
+    path.remove_prefix(script_name_bytes);
+  }
+  return Set(environ, keys_.path_info, targets_.Get(path));
 }
 
 bool EnvironBuilder::SetPeer(PyObject* environ, const PeerAddress& peer) {

@@ -2,7 +2,7 @@
 //
 //   EnvironBuilder builder({.multiprocess = true}, errors.get(), file_wrapper.get());
 //   const EnvironTemplate* listener = builder.AddListener({.server_name = "0.0.0.0", .server_port = "8080"});
-//   PyRef environ = builder.Build(*listener, head, peer, input);
+//   PyRef environ = builder.Build({head, peer, *listener}, input);
 //
 // A template holds what is the same for all requests of a listening socket; Build copies it (CPython clones such a
 // dictionary with one memcpy) and replaces what differs. Keys are interned once; values that repeat from request to
@@ -54,25 +54,24 @@ class EnvironBuilder {
   // Owned by the builder.
   const EnvironTemplate* AddListener(const ListenerInfo& listener);
 
-  // A new dictionary; `input` becomes wsgi.input, `request_id`, which is ASCII, greenring.request_id. Null with
-  // MemoryError set. Never parks.
-  PyRef Build(const EnvironTemplate& listener, const protocol::RequestHead& head, const PeerAddress& peer,
-              PyObject* input, std::string_view request_id = {});
+  // A new dictionary; `input` becomes wsgi.input. Null with MemoryError set. Never parks.
+  PyRef Build(const RequestInfo& request, PyObject* input);
 
  private:
   // The interned keys that differ from request to request and are not made from a header's name.
   struct Keys {
-    PyRef request_method, path_info, query_string, request_uri, raw_uri, server_protocol, remote_addr, remote_port;
+    PyRef request_method, script_name, path_info, query_string, request_uri, raw_uri, server_protocol, remote_addr,
+        remote_port;
     PyRef wsgi_input, http_host, request_id;
   };
 
-  bool SetRequestLine(PyObject* environ, const protocol::RequestHead& head);
+  bool SetRequestLine(PyObject* environ, const RequestInfo& request);
   bool SetPeer(PyObject* environ, const PeerAddress& peer);
   bool SetHeaders(PyObject* environ, const protocol::RequestHead& head);
   bool JoinRepeatedHeaders(PyObject* environ, const protocol::RequestHead& head);
   PyRef KeyOf(std::string_view header_name);
   PyRef MakeKey(std::string_view header_name);
-  PyRef PathOf(std::string_view raw_path);
+  bool SetPath(PyObject* environ, std::string_view raw_path, size_t script_name_bytes);
 
   // Direct-mapped caches, as StringCache. Names are found as they were received, so that a hit needs no upper-casing.
   struct NameSlot {

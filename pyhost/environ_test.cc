@@ -21,12 +21,13 @@ class EnvironTest : public PythonTest {
   }
 
   // Binds `environ` to what `request` gives.
-  void Build(const std::string& request) {
+  void Build(const std::string& request, size_t script_name_bytes = 0) {
     protocol::RequestHead head;
     const protocol::Limits limits{.underscore_names = protocol::UnderscoreNames::kAllow};
     const protocol::ParseResult result = protocol::ParseRequestHead(request, limits, &head);
     ASSERT_EQ(result.kind, protocol::ParseResult::Kind::kComplete) << result.reason;
-    const PyRef environ = builder_->Build(*listener_, head, peer_, input_.get());
+    const PyRef environ = builder_->Build(
+        {.head = head, .peer = peer_, .listener = *listener_, .script_name_bytes = script_name_bytes}, input_.get());
     ASSERT_TRUE(environ);
     PyDict_SetItemString(globals_.get(), "environ", environ.get());
   }
@@ -109,6 +110,21 @@ TEST_F(EnvironTest, AbsoluteAndAsteriskTargetsHaveTheirPath) {
   Build("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(Value("PATH_INFO"), "");
   EXPECT_EQ(Value("REQUEST_URI"), "*");
+}
+
+TEST_F(EnvironTest, TheMountPointIsTheScriptNameAndTheRestThePath) {
+  Build("GET /shop/cart?a HTTP/1.1\r\nHost: x\r\n\r\n", 5);
+  EXPECT_EQ(Value("SCRIPT_NAME"), "/shop");
+  EXPECT_EQ(Value("PATH_INFO"), "/cart");
+  EXPECT_EQ(Value("REQUEST_URI"), "/shop/cart?a");
+  Build("GET /shop HTTP/1.1\r\nHost: x\r\n\r\n", 5);
+  EXPECT_EQ(Value("SCRIPT_NAME"), "/shop");
+  EXPECT_EQ(Value("PATH_INFO"), "");
+  Build("GET /%73hop/a%2fb HTTP/1.1\r\nHost: x\r\n\r\n", 5);
+  EXPECT_EQ(Value("SCRIPT_NAME"), "/shop") << "as it was decoded";
+  EXPECT_EQ(Value("PATH_INFO"), "/a/b");
+  Build("GET /shop HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(Value("SCRIPT_NAME"), "");
 }
 
 TEST_F(EnvironTest, HeadersBecomeUpperCaseVariables) {

@@ -48,7 +48,9 @@ struct RequestInfo {
   const protocol::RequestHead& head;
   const PeerAddress& peer;
   const EnvironTemplate& listener;   // of the listening socket it came through
-  std::string_view request_id = {};  // for logs and the environ
+  std::string_view request_id = {};  // ASCII; for logs and the environ
+  // So many bytes of the decoded path are where the application is mounted: SCRIPT_NAME; PATH_INFO is the rest.
+  size_t script_name_bytes = 0;
 };
 
 // Why a request ends although its application has not finished with it.

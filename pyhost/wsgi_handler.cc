@@ -104,8 +104,7 @@ std::unique_ptr<WsgiHandler::Slot> WsgiHandler::TakeSlot() {
 
 // Calls the application and sends what it returns. False with a Python error.
 bool WsgiHandler::Run(const RequestInfo& request, Slot* slot) {
-  const PyRef environ =
-      environs_.Build(request.listener, request.head, request.peer, slot->body.get(), request.request_id);
+  const PyRef environ = environs_.Build(request, slot->body.get());
   if (!environ) return false;
   PyObject* arguments[] = {nullptr, environ.get(), slot->response.start_response()};
   const PyRef result(

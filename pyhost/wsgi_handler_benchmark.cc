@@ -140,7 +140,7 @@ void Environ(benchmark::State& state, const char* request) {
   size_t next = 0;
   EnvironBuilder builder({}, Py_None, Py_None);
   const EnvironTemplate* listener = builder.AddListener({.server_name = "127.0.0.1", .server_port = "8080"});
-  for (auto _ : state) benchmark::DoNotOptimize(builder.Build(*listener, head, peers[next++ % 64], Py_None));
+  for (auto _ : state) benchmark::DoNotOptimize(builder.Build({head, peers[next++ % 64], *listener}, Py_None));
 }
 BENCHMARK_CAPTURE(Environ, wrk, kWrkRequest);
 BENCHMARK_CAPTURE(Environ, browser, kBrowserRequest);
