@@ -1,6 +1,7 @@
 #include "pyhost/current_request.h"
 
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "pyhost/gil.h"
@@ -14,6 +15,9 @@ namespace {
 double SecondsOf(int64_t duration_ns) {
   return static_cast<double>(duration_ns) / static_cast<double>(kNanosecondsPerSecond);
 }
+
+// That of an OS thread.
+constinit thread_local CurrentRequest* request_of_os_thread = nullptr;
 
 }  // namespace
 
@@ -29,15 +33,24 @@ CurrentRequest::CurrentRequest(const protocol::RequestHead& head, Exchange* exch
       error_log_(error_log),
       request_id_(request_id),
       interruptible_(Interruptible::Current()),
+      thread_ident_(PyThread_get_thread_ident()),
       state_(PyThreadState_Get()) {
-  interruptible_->set_request(this);
+  if (interruptible_ != nullptr) {
+    interruptible_->set_request(this);
+  } else {
+    request_of_os_thread = this;
+  }
   exchange_->SetInterrupter(this);
 }
 
 CurrentRequest::~CurrentRequest() {
   exchange_->SetInterrupter(nullptr);
   WithdrawPosted();
-  interruptible_->set_request(nullptr);
+  if (interruptible_ != nullptr) {
+    interruptible_->set_request(nullptr);
+  } else {
+    request_of_os_thread = nullptr;
+  }
   if (report_ != nullptr) report_->request = nullptr;
 }
 
@@ -48,14 +61,19 @@ CurrentRequest* CurrentRequest::Of(const green::GreenThread* thread) {
 
 CurrentRequest* CurrentRequest::Current() {
   const green::GreenThread* thread = green::GreenThread::Current();
-  return thread != nullptr ? Of(thread) : nullptr;
+  return thread != nullptr ? Of(thread) : request_of_os_thread;
 }
 
 int64_t CurrentRequest::AgeNs() const {
-  return interruptible_->thread()->scheduler()->clock()->NowNs() - exchange_->started_ns();
+  Clock* const clock = interruptible_ != nullptr ? interruptible_->thread()->scheduler()->clock() : Clock::Monotonic();
+  return clock->NowNs() - exchange_->started_ns();
 }
 
 void CurrentRequest::WithdrawPosted() {
+  if (interruptible_ == nullptr) {
+    if (std::exchange(raised_, false)) PyThreadState_SetAsyncExc(thread_ident_, nullptr);
+    return;
+  }
   timeout_.Withdraw();
   cancelled_.Withdraw();
 }
@@ -66,18 +84,31 @@ void CurrentRequest::BeginClose() {
 }
 
 void CurrentRequest::OnCutShort(CutShort reason) {
+  if (interruptible_ == nullptr) {
+    const bool timed_out = reason == CutShort::kTimedOut;
+    return RaiseInOsThread(timed_out ? InterruptErrors::RequestTimeout() : InterruptErrors::Cancelled());
+  }
   (reason == CutShort::kTimedOut ? timeout_ : cancelled_).Post(reason);
 }
 
 void CurrentRequest::OnCancelled(const std::string& reason) {
   cancel_reason_ = reason;
+  if (interruptible_ == nullptr) return RaiseInOsThread(InterruptErrors::Cancelled());
   cancelled_.Post(CutShort::kCancelled);
 }
 
 std::string CurrentRequest::PythonStack() { return FormatPythonStack(state_); }
 
+// CPython makes an instance of the class, so that it knows no reason.
+void CurrentRequest::RaiseInOsThread(PyObject* exception_type) {
+  raised_ = true;
+  interrupted_at_ = FormatPythonStack(state_);
+  PyThreadState_SetAsyncExc(thread_ident_, exception_type);
+}
+
 // To look at a stack takes the GIL, and so a green thread of its own.
 void CurrentRequest::OnOverdue() {
+  if (interruptible_ == nullptr) return error_log_->RequestMessage(name(), OverdueMessage());
   report_ = new Report{this};
   interruptible_->thread()->scheduler()->Spawn(
       [report = report_] {
@@ -92,13 +123,15 @@ void CurrentRequest::WriteReport(Report* report) {
   CurrentRequest* const request = report->request;
   if (request == nullptr) return;
   request->report_ = nullptr;
-  const std::string stack = FormatPythonStack(request->state_);
-  request->error_log_->RequestMessage(
-      request->name(),
-      absl::StrCat("still running after ", SecondsOf(request->AgeNs()), " s, ",
-                   request->interrupted() ? "although greenring.RequestTimeout was raised in it"
-                                          : "and greenring.RequestTimeout could not be raised in it",
-                   "; it is in\n", stack.empty() ? "  (no Python code)" : stack.substr(0, stack.size() - 1)));
+  request->error_log_->RequestMessage(request->name(), request->OverdueMessage());
+}
+
+std::string CurrentRequest::OverdueMessage() const {
+  const std::string stack = FormatPythonStack(state_);
+  return absl::StrCat("still running after ", SecondsOf(AgeNs()), " s, ",
+                      interrupted_ ? "although greenring.RequestTimeout was raised in it"
+                                   : "and greenring.RequestTimeout could not be raised in it",
+                      "; it is in\n", stack.empty() ? "  (no Python code)" : stack.substr(0, stack.size() - 1));
 }
 
 void CurrentRequest::Exception::Post(CutShort reason) {

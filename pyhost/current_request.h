@@ -8,7 +8,8 @@
 // greenring.RequestTimeout or greenring.Cancelled, raised on the core's green thread and nowhere else. What goes on all
 // the same is reported in the error log with its Python stack.
 //
-// Scheduler's thread only.
+// Scheduler's thread only; or on the core's own OS thread: then the exception is raised at its next bytecode, wherever
+// that is, and whoever interrupts it holds the GIL.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,7 @@
 #include "pyhost/interrupt.h"
 
 extern "C" {
+typedef struct _object PyObject;
 typedef struct _ts PyThreadState;
 }
 
@@ -29,7 +31,8 @@ namespace greenring::pyhost {
 
 class CurrentRequest final : private Exchange::Interrupter {
  public:
-  // On the core's green thread, which has a ScopedPythonThread; all of it outlives this. GIL held. Never parks.
+  // On the core's green thread, which has a ScopedPythonThread, or on its OS thread (os_thread.h); all of it outlives
+  // this. GIL held. Never parks.
   CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log,
                  std::string_view request_id = {});
 
@@ -92,6 +95,9 @@ class CurrentRequest final : private Exchange::Interrupter {
 
   struct Report;
 
+  void RaiseInOsThread(PyObject* exception_type);
+  std::string OverdueMessage() const;
+
   void OnCutShort(CutShort reason) override;
   void OnCancelled(const std::string& reason) override;
   void OnOverdue() override;
@@ -102,7 +108,9 @@ class CurrentRequest final : private Exchange::Interrupter {
   Exchange* const exchange_;
   ErrorLog* const error_log_;
   const std::string_view request_id_;
-  Interruptible* const interruptible_;
+  Interruptible* const interruptible_;  // nullptr: it runs on an OS thread
+  const unsigned long thread_ident_;    // CPython's
+  bool raised_ = false;                 // in the OS thread; it may not have come there yet
   PyThreadState* const state_;
   Exception timeout_{this};
   Exception cancelled_{this};

@@ -6,8 +6,8 @@
 #include <new>
 #include <string>
 
-#include "green/scheduler.h"
 #include "pyhost/exchange_error.h"
+#include "pyhost/os_thread.h"
 
 namespace greenring::pyhost {
 namespace {
@@ -19,13 +19,13 @@ constexpr size_t kBufferBytes = 8192;
 constexpr size_t kFirstReadBytesMax = 256 * 1024;
 
 struct State {
-  Exchange* exchange = nullptr;          // null once detached
-  green::GreenThread* reader = nullptr;  // who handles the request
-  int64_t remaining_bytes = 0;           // still to come from the exchange; -1 when only the end tells
-  bool reading = false;                  // a read is parked in the exchange
-  size_t begin = 0, end = 0;             // what the buffer holds
-  absl::Status status;                   // why reading failed
-  std::unique_ptr<char[]> buffer;        // made when readline first needs it
+  Exchange* exchange = nullptr;    // null once detached
+  const void* reader = nullptr;    // who handles the request: CurrentThreadToken
+  int64_t remaining_bytes = 0;     // still to come from the exchange; -1 when only the end tells
+  bool reading = false;            // a read is parked in the exchange
+  size_t begin = 0, end = 0;       // what the buffer holds
+  absl::Status status;             // why reading failed
+  std::unique_ptr<char[]> buffer;  // made when readline first needs it
 };
 
 struct RequestBody {
@@ -41,8 +41,7 @@ State* Readable(PyObject* self) {
     PyErr_SetString(PyExc_ValueError, "wsgi.input cannot be read after its request has ended");
     return nullptr;
   }
-  const green::Scheduler* scheduler = green::Scheduler::Current();
-  if (scheduler == nullptr || scheduler->current() != state->reader || state->reading) {
+  if (CurrentThreadToken() != state->reader || state->reading) {
     PyErr_SetString(PyExc_RuntimeError, "wsgi.input can only be read by the thread that handles the request");
     return nullptr;
   }
@@ -244,7 +243,7 @@ PyRef NewRequestBody(PyObject* type) {
 void AttachRequestBody(PyObject* body, Exchange* exchange, const protocol::RequestHead& head) {
   State* state = StateOf(body);
   state->exchange = exchange;
-  state->reader = green::Scheduler::Current()->current();
+  state->reader = CurrentThreadToken();
   state->remaining_bytes = head.content_length;  // -1 when chunked
   state->begin = state->end = 0;
   state->status = absl::OkStatus();

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "protocol/bytes.h"
 #include "pyhost/exchange_error.h"
+#include "pyhost/os_thread.h"
 #include "pyhost/py_text.h"
 #include "pyhost/python_error.h"
 
@@ -82,7 +83,7 @@ Response::~Response() { reinterpret_cast<Handle*>(handle_.get())->response = nul
 
 void Response::Attach(Exchange* exchange) {
   exchange_ = exchange;
-  owner_ = green::Scheduler::Current()->current();
+  owner_ = CurrentThreadToken();
   status_ = absl::OkStatus();
   head_sent_ = finished_ = false;
   encoder_.Clear();
@@ -174,8 +175,7 @@ PyObject* Response::Write(PyObject* handle, PyObject* data) {
   if (!PyBytes_Check(data)) {
     return PyErr_Format(PyExc_TypeError, "write() needs bytes, not %.100s", Py_TYPE(data)->tp_name);
   }
-  const green::Scheduler* scheduler = green::Scheduler::Current();
-  if (scheduler == nullptr || scheduler->current() != response->owner_) {
+  if (CurrentThreadToken() != response->owner_) {
     PyErr_SetString(PyExc_RuntimeError, "write() can only be called by the thread that handles the request");
     return nullptr;
   }

@@ -15,7 +15,6 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "green/scheduler.h"
 #include "protocol/response_encoder.h"
 #include "pyhost/exchange.h"
 #include "pyhost/py_ref.h"
@@ -95,9 +94,9 @@ class Response {
   PyRef start_response_;
   PyRef write_;
   protocol::ResponseEncoder encoder_;
-  Exchange* exchange_ = nullptr;         // null while detached
-  green::GreenThread* owner_ = nullptr;  // who handles the request
-  absl::Status status_;                  // the first failure; CANCELLED without a head: it is too late for one
+  Exchange* exchange_ = nullptr;  // null while detached
+  const void* owner_ = nullptr;   // who handles the request: CurrentThreadToken
+  absl::Status status_;           // the first failure; CANCELLED without a head: it is too late for one
   bool head_sent_ = false;
   bool finished_ = false;
 };

@@ -199,6 +199,13 @@ green::Engine CorePool::current_engine() const {
   return static_cast<LiveCore*>(scheduler_->current()->on_abandoned_argument())->generation->settings.engine;
 }
 
+green::Engine CorePool::engine_of(int64_t generation) const {
+  for (const auto& one : all_) {
+    if (one->number == generation) return one->settings.engine;
+  }
+  return main_->settings.engine;
+}
+
 size_t CorePool::current_stack_size_bytes() const {
   return static_cast<LiveCore*>(scheduler_->current()->on_abandoned_argument())->generation->settings.stack_size_bytes;
 }

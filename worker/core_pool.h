@@ -111,6 +111,9 @@ class CorePool final : private green::WorkSource {
   green::Engine current_engine() const;
   size_t current_stack_size_bytes() const;
 
+  // What makes up the cores of that generation, which has some.
+  green::Engine engine_of(int64_t generation) const;
+
   // Cores end as soon as they are idle; no Submit after it. Never parks.
   void Stop();
 

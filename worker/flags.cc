@@ -134,10 +134,10 @@ const Flag kFlags[] = {
      [](Text text, Options* options) -> absl::Status {
        return ParseInteger(text, 1, 1 << 20, &options->listen_backlog);
      }},
-    {"engine", "NAME", "What switches green threads: ucontext (default) or fcontext.",
+    {"engine", "NAME", "What a core is: a green thread, ucontext (default) or fcontext, or an OS thread, thread.",
      [](Text text, Options* options) -> absl::Status {
        const std::optional<green::Engine> engine = green::EngineFromName(text);
-       if (!engine.has_value()) return Invalid("must be ucontext or fcontext");
+       if (!engine.has_value()) return Invalid("must be ucontext, fcontext or thread");
        options->cores.engine = *engine;
        return absl::OkStatus();
      }},

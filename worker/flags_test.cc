@@ -110,7 +110,7 @@ TEST(FlagsTest, CancelOnDisconnectIsOffUntilItIsOn) {
 TEST(FlagsTest, BadValuesNameTheFlagTheValueAndWhatIsPossible) {
   EXPECT_EQ(ErrorOf({"--app=a", "--async_cores=0"}), "--async_cores=0: must be a number from 1 to 100000");
   EXPECT_EQ(ErrorOf({"--app=a", "--async_cores=many"}), "--async_cores=many: must be a number from 1 to 100000");
-  EXPECT_EQ(ErrorOf({"--app=a", "--engine=gevent"}), "--engine=gevent: must be ucontext or fcontext");
+  EXPECT_EQ(ErrorOf({"--app=a", "--engine=gevent"}), "--engine=gevent: must be ucontext, fcontext or thread");
   EXPECT_TRUE(Contains(ErrorOf({"--app=a", "--stack_size=1KiB"}), "--stack_size=1KiB: must be a size from 16384"));
   EXPECT_TRUE(Contains(ErrorOf({"--app=a", "--stack_size=99999999999999999999g"}), "must be a size"));
   EXPECT_TRUE(Contains(ErrorOf({"--app=a", "--stack_size=9999999999g"}), "must be a size"));

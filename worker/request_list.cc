@@ -66,6 +66,8 @@ v1::Engine EngineOf(green::Engine engine) {
       return v1::UCONTEXT;
     case green::Engine::kFcontext:
       return v1::FCONTEXT;
+    case green::Engine::kThread:
+      return v1::THREAD;
   }
   return v1::ENGINE_UNSPECIFIED;
 }
@@ -142,7 +144,7 @@ class Describer {
     SetDuration(std::min(info.since_ns, exchange.RunNs()), request->mutable_in_state());
     request->set_stack_use_bytes(static_cast<int64_t>(info.stack_used_bytes));
     request->set_stack_size_bytes(static_cast<int64_t>(info.stack_size_bytes));
-    request->set_engine(EngineOf(scheduler_->engine()));
+    request->set_engine(EngineOf(exchange.connection()->service()->cores()->engine_of(exchange.generation())));
     request->set_green_thread(static_cast<int64_t>(info.id));
     if (info.state != green::GreenThread::State::kParked) return;
     if (info.wait.call != nullptr) request->set_call(info.wait.call);

@@ -31,6 +31,7 @@
 #include "pyhost/interrupt.h"
 #include "pyhost/main_thread.h"
 #include "pyhost/module/module.h"
+#include "pyhost/os_thread.h"
 #include "pyhost/preemption.h"
 #include "pyhost/recursion.h"
 #include "pyhost/wsgi_handler.h"
@@ -48,6 +49,7 @@
 #include "worker/request_list.h"
 #include "worker/shutdown_signal.h"
 #include "worker/statistics_collector.h"
+#include "worker/thread_core.h"
 #include "worker/thread_dumper.h"
 
 namespace greenring::worker {
@@ -166,6 +168,8 @@ class Worker final : private CorePool::Runner,
       std::optional<pyhost::Audit> audit;
       if (options_.audit) audit.emplace(&switch_hook_, options_.audit_threshold_ns);
       posix::ScopedInterception interception(&loop_);
+      pyhost::GilErrands errands;
+      errands_ = &errands;
       scheduler_.Run(&loop_);
       if (audit.has_value()) error_log_->Message(audit->Report());
     }
@@ -197,6 +201,7 @@ class Worker final : private CorePool::Runner,
   static constexpr int64_t kLastResortNs = 5 * kNanosecondsPerSecond;
 
   void RunCore(CorePool* pool) override {
+    if (pool->current_engine() == green::Engine::kThread) return RunThreadCore(pool);
     pyhost::ScopedPythonThread python;
     while (HttpExchange* exchange = pool->Next()) {
       Connection* connection = exchange->connection();
@@ -208,6 +213,27 @@ class Worker final : private CorePool::Runner,
         scheduler_.LeaveReserve();  // now, so that the report has it
         ReportStacks();
       }
+    }
+  }
+
+  void RunThreadCore(CorePool* pool) {
+    ThreadCore core(
+        &scheduler_, errands_, pool->current_stack_size_bytes(),
+        [this](HttpExchange* request, pyhost::Exchange* exchange) {
+          Connection* const connection = request->connection();
+          handler_->Handle(
+              {request->head(), connection->peer(), *connection->listener()->environ, request->request_id()}, exchange);
+        });
+    while (HttpExchange* request = pool->Next()) {
+      Connection* const connection = request->connection();
+      connection->peer();  // looked up here, and known from then on
+      request->request_id();
+      const absl::Status served = core.Serve(request);
+      if (!served.ok()) {
+        error_log_->RequestMessage(request->name(), std::string(served.message()));
+        request->Abort();
+      }
+      connection->OnServed();
     }
   }
 
@@ -321,6 +347,7 @@ class Worker final : private CorePool::Runner,
   Recycling recycling_;
   int64_t drain_timeout_ns_;
   pyhost::MainThread* main_thread_ = nullptr;  // while serving
+  pyhost::GilErrands* errands_ = nullptr;      // while serving
   Patience patience_{this};
   int exit_code_ = 0;
   bool unwinding_ = false;

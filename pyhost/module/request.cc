@@ -22,7 +22,8 @@ CurrentRequest* RequiredRequest(const char* function) {
 
 // None, or what an exception that the call has posted for its own green thread makes of it.
 PyObject* NoneOrInterrupt() {
-  if (Interruptible::Current()->RaisePending()) return nullptr;
+  Interruptible* const self = Interruptible::Current();  // nullptr: an OS thread, which is interrupted later
+  if (self != nullptr && self->RaisePending()) return nullptr;
   Py_RETURN_NONE;
 }
 

@@ -1,0 +1,78 @@
+// Python on OS threads of the server's own: cores of engine `thread`.
+//
+//   void Main() {                             // of such an OS thread
+//     const ScopedOsThreadState python;       // a PyThreadState of its own, GIL held
+//     for (;;) {
+//       { const ScopedGilPause pause; AwaitWork(); }
+//       ... Python calls ...
+//     }
+//   }
+//
+//   GilErrands errands;
+//   errands.Post([] { ... with the GIL ... });   // from the loop, which must not wait for the GIL
+//
+// These threads take the GIL as any thread of Python's does. Not for green threads (gil.h).
+#pragma once
+
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+extern "C" {
+typedef struct _ts PyThreadState;
+}
+
+namespace greenring::pyhost {
+
+// Which thread runs Python here: unlike that of every other one that is alive, green or not. Never parks.
+const void* CurrentThreadToken();
+
+// Makes the current OS thread one that runs Python, for the object's life: takes the GIL, and gives it up at the end.
+class ScopedOsThreadState {
+ public:
+  ScopedOsThreadState();
+  ~ScopedOsThreadState();
+  ScopedOsThreadState(const ScopedOsThreadState&) = delete;
+  ScopedOsThreadState& operator=(const ScopedOsThreadState&) = delete;
+
+ private:
+  const int gil_state_;  // PyGILState_STATE
+};
+
+// The GIL is not held for the object's life. On such an OS thread, GIL held.
+class ScopedGilPause {
+ public:
+  ScopedGilPause();
+  ~ScopedGilPause();
+  ScopedGilPause(const ScopedGilPause&) = delete;
+  ScopedGilPause& operator=(const ScopedGilPause&) = delete;
+
+ private:
+  PyThreadState* const state_;
+};
+
+// An OS thread that does with the GIL what others want done. It begins with the first errand.
+class GilErrands {
+ public:
+  GilErrands() = default;
+  // The errands that are left are dropped. Blocks until the one that is under way is done: not with the GIL.
+  ~GilErrands();
+  GilErrands(const GilErrands&) = delete;
+  GilErrands& operator=(const GilErrands&) = delete;
+
+  // Errands are done in their order. They may not block. Thread-safe. Never parks.
+  void Post(std::function<void()> errand);
+
+ private:
+  void Run();
+
+  absl::Mutex mutex_;  // not pthread's, which may park
+  std::vector<std::function<void()>> errands_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // of the one OS thread that posts
+};
+
+}  // namespace greenring::pyhost
