@@ -11,6 +11,9 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
+// By clang 14's ASan either, which goes by its own attribute.
+#define UNINSTRUMENTED GREENRING_UNINSTRUMENTED __attribute__((no_sanitize("address")))
+
 namespace greenring::green {
 namespace {
 
@@ -124,7 +127,7 @@ void Context::Make(Engine engine, void* stack_base, size_t stack_size_bytes, Ent
 }
 
 // Not instrumented: the frame, on the stack of whoever switches, is left by a jump that ASan does not know.
-GREENRING_UNINSTRUMENTED void Context::StartUcontext() {
+UNINSTRUMENTED void Context::StartUcontext() {
   // Built here, at the first switch, so that no ucontext_t (about 1 KiB) has to be kept for it.
   ucontext_t first;
   GREENRING_CHECK(getcontext(&first) == 0);
@@ -141,30 +144,30 @@ GREENRING_UNINSTRUMENTED void Context::StartUcontext() {
 // Functions of their own, never inlined: __builtin_longjmp may not stand in the function of its __builtin_setjmp, and
 // nothing with a __builtin_setjmp can be inlined. Not instrumented: who enters them on one stack may leave on another
 // by another of them.
-GREENRING_UNINSTRUMENTED __attribute__((noinline, noreturn)) void Context::ResumeByRegisters() {
+UNINSTRUMENTED __attribute__((noinline, noreturn)) void Context::ResumeByRegisters() {
   if (suspension_ == Suspension::kNotStarted) StartUcontext();
   __builtin_longjmp(registers_, 1);
 }
 
 // For a flow that has saved itself already: what is noted of it here is thrown away.
-GREENRING_UNINSTRUMENTED __attribute__((noinline, noreturn)) void Context::ResumeByStackPointer() {
+UNINSTRUMENTED __attribute__((noinline, noreturn)) void Context::ResumeByStackPointer() {
   void* unused;
   Transfer transfer{&unused, this};
   boost::context::detail::jump_fcontext(stack_pointer_, &transfer);
   __builtin_unreachable();
 }
 
-GREENRING_UNINSTRUMENTED __attribute__((noinline)) void Context::SwitchByRegisters(Context* from, Context* to) {
+UNINSTRUMENTED __attribute__((noinline)) void Context::SwitchByRegisters(Context* from, Context* to) {
   from->suspension_ = Suspension::kRegisters;
   if (__builtin_setjmp(from->registers_) == 0) to->ResumeByRegisters();
 }
 
-GREENRING_UNINSTRUMENTED __attribute__((noinline)) void Context::LeaveUcontextForFcontext(Context* from, Context* to) {
+UNINSTRUMENTED __attribute__((noinline)) void Context::LeaveUcontextForFcontext(Context* from, Context* to) {
   from->suspension_ = Suspension::kRegisters;
   if (__builtin_setjmp(from->registers_) == 0) to->ResumeByStackPointer();
 }
 
-GREENRING_UNINSTRUMENTED __attribute__((noinline)) void Context::LeaveFcontextForUcontext(Context* from, Context* to) {
+UNINSTRUMENTED __attribute__((noinline)) void Context::LeaveFcontextForUcontext(Context* from, Context* to) {
   const ControlWords words = ReadControlWords();
   SwitchByRegisters(from, to);
   WriteControlWords(words);
