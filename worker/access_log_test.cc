@@ -89,5 +89,50 @@ TEST(LogFileTest, PathThatCannotBeOpenedIsNamed) {
   EXPECT_NE(std::string(status.message()).find("/nowhere/at/all.log"), std::string::npos) << status;
 }
 
+TEST_F(AccessLogTest, AnObjectHasWhatIsKnown) {
+  AccessLog log(file_.get());
+  log.SetFormat(LogFormat::kJson);
+  head_.host = "shop.example";
+  log.Append({.client = "127.0.0.1",
+              .head = &head_,
+              .status = 200,
+              .body_bytes = 13,
+              .request_id = "ab-1",
+              .queue_ns = 1'500,
+              .run_ns = 2'345'678},
+             kNowNs);
+  log.Flush();
+  EXPECT_EQ(Written(),
+            "{\"time\":\"2023-11-14T22:13:20.000Z\",\"request_id\":\"ab-1\",\"client\":\"127.0.0.1\","
+            "\"method\":\"GET\",\"target\":\"/a?b=1\",\"protocol\":\"HTTP/1.1\",\"host\":\"shop.example\","
+            "\"status\":200,\"bytes\":13,\"queue_ms\":0.001,\"run_ms\":2.345,"
+            "\"referer\":\"http://r/\",\"user_agent\":\"curl/8\"}\n");
+}
+
+TEST_F(AccessLogTest, AnObjectOfARequestThatCouldNotBeParsedHasNoRequestLine) {
+  AccessLog log(file_.get());
+  log.SetFormat(LogFormat::kJson);
+  const protocol::RequestHead unparsed;
+  log.Append({.client = "-", .head = &unparsed, .status = 400, .body_bytes = 0}, kNowNs);
+  log.Flush();
+  EXPECT_EQ(Written(),
+            "{\"time\":\"2023-11-14T22:13:20.000Z\",\"client\":\"-\",\"status\":400,\"bytes\":0,"
+            "\"queue_ms\":0.000,\"run_ms\":0.000}\n");
+}
+
+TEST_F(AccessLogTest, ClientsCannotForgeAnObject) {
+  AccessLog log(file_.get());
+  log.SetFormat(LogFormat::kJson);
+  head_.target = "/\",\"status\":200}\n{";
+  head_.headers = {{"user-agent", "\xff\t\""}};
+  log.Append({.client = "h", .head = &head_, .status = 0, .body_bytes = 0}, kNowNs);
+  log.Flush();
+  const std::string written = Written();
+  EXPECT_EQ(written.find('\n'), written.size() - 1);
+  EXPECT_NE(written.find("\"target\":\"/\\\",\\\"status\\\":200}\\n{\""), std::string::npos) << written;
+  EXPECT_NE(written.find("\"user_agent\":\"\\ufffd\\t\\\"\""), std::string::npos) << written;
+  EXPECT_NE(written.find("\"status\":499"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace greenring::worker

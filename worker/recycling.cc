@@ -43,7 +43,9 @@ void Recycling::Look() {
   if (options_.lifetime_max_ns > 0 && options_.lifetime_max_ns < kNeverNs - started_ns_) {
     next_ns = started_ns_ + options_.lifetime_max_ns;
     if (now_ns >= next_ns) {
-      return Tell(absl::StrCat("it has lived for ", absl::FormatDuration(absl::Nanoseconds(now_ns - started_ns_))));
+      return Tell(absl::StrCat(
+          "it has lived for ",
+          absl::FormatDuration(absl::Trunc(absl::Nanoseconds(now_ns - started_ns_), absl::Milliseconds(1)))));
     }
   }
   if (options_.rss_bytes_max > 0) {

@@ -61,7 +61,8 @@ class RequestEndTest : public HttpServiceTest {
     Start(cores, options);
   }
 
-  // Each request sleeps so long, or until it is interrupted; then it is answered, with 504 if it has timed out.
+  // Each request sleeps so long, or until it is interrupted; then it is answered, with 504 if it has timed out, with
+  // 503 if it was cancelled.
   void SleepAndReply(int64_t duration_ns) {
     app_ = [this, duration_ns](HttpExchange* exchange) {
       ++runs_;
@@ -73,9 +74,12 @@ class RequestEndTest : public HttpServiceTest {
 
   static void ReplyAsPyhost(HttpExchange* exchange) {
     protocol::ResponseEncoder head;
-    const bool late = exchange->cut_short() == CutShort::kTimedOut;
-    ASSERT_EQ(head.SetStatus(late ? "504 Gateway Timeout" : "200 OK"), nullptr);
-    exchange->SendComplete(head, late ? "late" : "done").IgnoreError();
+    const CutShort cut_short = exchange->cut_short();
+    const char* const status = cut_short == CutShort::kTimedOut    ? "504 Gateway Timeout"
+                               : cut_short == CutShort::kCancelled ? "503 Service Unavailable"
+                                                                   : "200 OK";
+    ASSERT_EQ(head.SetStatus(status), nullptr);
+    exchange->SendComplete(head, cut_short == CutShort::kNo ? "done" : "late").IgnoreError();
   }
 
   // Ignores interruptions until `until_ns`.

@@ -1,0 +1,153 @@
+// One listener of several stops, on a real ring and real sockets: whoever connects in time is served.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/unique_fd.h"
+#include "gtest/gtest.h"
+#include "ioloop/event_loop.h"
+#include "ioloop/listener.h"
+#include "ioloop/uring.h"
+#include "worker/core_pool.h"
+#include "worker/http_service.h"
+#include "worker/http_service_fixture.h"
+
+namespace greenring::worker {
+namespace {
+
+class StopAcceptingTest : public ::testing::Test, public CorePool::Runner, public HttpService::Observer {
+ protected:
+  void SetUp() override {
+    absl::StatusOr<std::unique_ptr<ioloop::Uring>> ring = ioloop::Uring::Create({});
+    if (!ring.ok()) GTEST_SKIP() << ring.status();
+    ring_ = *std::move(ring);
+    loop_ = std::make_unique<ioloop::EventLoop>(ring_.get(), &scheduler_);
+    cores_ = std::make_unique<CorePool>(&scheduler_, CorePoolOptions{}, this);
+    service_ = std::make_unique<HttpService>(loop_.get(), cores_.get(), HttpServiceOptions{}, &errors_, nullptr, this);
+  }
+
+  void TearDown() override {
+    if (service_ == nullptr) return;
+    service_->Drain();
+    Run(HttpService::kDrainIdleNs + 2 * HttpService::kTickNs + kSecond);
+    EXPECT_TRUE(drained_);
+    Run(10 * kMs);
+    service_.reset();
+    cores_.reset();
+  }
+
+  // Listens on a port of its own; the address.
+  std::string Listen() {
+    auto listener = ioloop::Listener::Open("127.0.0.1:0").value();
+    const std::string address = listener->address();
+    service_->AddListener(std::move(listener), nullptr);
+    return address;
+  }
+
+  // -1: refused.
+  static UniqueFd Connect(const std::string& address) {
+    sockaddr_in where{};
+    where.sin_family = AF_INET;
+    where.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&where), sizeof(where)) != 0) fd.Reset();
+    return fd;
+  }
+
+  static void Send(const UniqueFd& fd) {
+    constexpr std::string_view kRequest = "GET /served HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    ASSERT_EQ(write(fd.get(), kRequest.data(), kRequest.size()), static_cast<ssize_t>(kRequest.size()));
+  }
+
+  static std::string Received(const UniqueFd& fd) {
+    char data[1000];
+    const ssize_t size = recv(fd.get(), data, sizeof(data), MSG_DONTWAIT);
+    return size > 0 ? std::string(data, static_cast<size_t>(size)) : "";
+  }
+
+  void Run(int64_t duration_ns) {
+    struct End : green::Timer {
+      explicit End(green::Scheduler* scheduler)
+          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
+      green::Scheduler* const scheduler;
+    } end(&scheduler_);
+    scheduler_.AddTimer(&end, scheduler_.clock()->NowNs() + duration_ns);
+    scheduler_.Run(loop_.get());
+    scheduler_.RemoveTimer(&end);
+  }
+
+  void RunCore(CorePool* pool) override {
+    while (HttpExchange* exchange = pool->Next()) {
+      Connection* connection = exchange->connection();
+      Reply(exchange, exchange->head().target);
+      connection->OnServed();
+    }
+  }
+  void OnCoreAbandoned(green::GreenThread*, HttpExchange*) override {}
+  void OnCoresEnded() override {}
+  void OnOverdue() override {}
+  void OnRequestLimit() override {}
+  void OnDrained() override {
+    drained_ = true;
+    cores_->Stop();
+  }
+
+  std::unique_ptr<LogFile> log_file_ = LogFile::Open("/dev/null", 2).value();
+  ErrorLog errors_{log_file_.get()};
+  green::Scheduler scheduler_;
+  std::unique_ptr<ioloop::Uring> ring_;
+  std::unique_ptr<ioloop::EventLoop> loop_;
+  std::unique_ptr<CorePool> cores_;
+  std::unique_ptr<HttpService> service_;
+  bool drained_ = false;
+};
+
+TEST_F(StopAcceptingTest, WhoConnectsWhileItIsNotQuietIsServed) {
+  const std::string stopping = Listen(), other = Listen();
+  Run(10 * kMs);
+  const UniqueFd silent = Connect(stopping);  // sends its first bytes later
+  const int64_t began_ns = scheduler_.clock()->NowNs();
+  int64_t stopped_ns = 0;
+  service_->StopAccepting({stopping}, [&] { stopped_ns = scheduler_.clock()->NowNs(); });
+  Run(100 * kMs);
+  const UniqueFd late = Connect(stopping);
+  ASSERT_TRUE(late.valid());
+  Send(late);
+  Run(50 * kMs);
+  EXPECT_TRUE(Contains(Received(late), "\r\n\r\n/served"));
+  Send(silent);
+  Run(50 * kMs);
+  EXPECT_TRUE(Contains(Received(silent), "\r\n\r\n/served"));
+  Run(2 * HttpService::kQuietNs);
+  EXPECT_GE(stopped_ns, began_ns + 100 * kMs + HttpService::kQuietNs) << "it was not quiet";
+  EXPECT_FALSE(Connect(stopping).valid());
+  const UniqueFd still = Connect(other);
+  Send(still);
+  Run(50 * kMs);
+  EXPECT_TRUE(Contains(Received(still), "\r\n\r\n/served")) << "the other one goes on";
+}
+
+TEST_F(StopAcceptingTest, AskedAgainOrInADrainItIsToldAllTheSame) {
+  const std::string address = Listen();
+  Run(10 * kMs);
+  int told = 0;
+  service_->StopAccepting({address}, [&] { ++told; });
+  service_->StopAccepting({address, "127.0.0.1:1"}, [&] { ++told; });
+  EXPECT_EQ(told, 0);
+  service_->Drain();
+  Run(HttpService::kQuietNs);
+  EXPECT_EQ(told, 2);
+  service_->StopAccepting({address}, [&] { ++told; });
+  EXPECT_EQ(told, 3) << "it has stopped already";
+}
+
+}  // namespace
+}  // namespace greenring::worker
