@@ -101,7 +101,7 @@ void StderrRelay::ReadNow() {
 
 void StderrRelay::Take(std::string_view text) {
   tail_ += text;
-  if (tail_.size() > 2 * kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
+  if (tail_.size() > 2 * kTailBytes) tail_.erase(0, tail_.size() - 2 * kTailBytes);
   const size_t end = text.rfind('\n');
   if (end == std::string_view::npos && line_.size() + text.size() <= kLineBytesMax) {
     line_ += text;
