@@ -1,10 +1,76 @@
 // The server's entry point: which of its processes this one is.
-#include <string_view>
+//
+//   server [flags]                the master, which has workers
+//   server --master=off [flags]   one process that serves by itself
+//   server --worker               a worker: what its master starts
+#include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "control/config/flags.h"
+#include "control/master.h"
+#include "greenring/control/v1/config.pb.h"
 #include "worker/worker_main.h"
 
+namespace {
+
+using greenring::control::CommandLine;
+
+// The process that serves by itself knows no masters.
+int RunAlone(int argc, char** argv) {
+  std::vector<char*> arguments;
+  for (int i = 0; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--master" && i + 1 < argc) {
+      ++i;
+    } else if (argument.substr(0, 9) != "--master=") {
+      arguments.push_back(argv[i]);
+    }
+  }
+  const int count = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  return greenring::worker::RunAlone(count, arguments.data());
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  namespace control = greenring::control;
   // Nothing else is on the command line of a worker: its master tells it the rest.
   if (argc == 2 && std::string_view(argv[1]) == "--worker") return greenring::worker::RunUnderMaster();
-  return greenring::worker::RunAlone(argc, argv);
+  // Under `bazel run` the user's own directory is this one.
+  if (const char* directory = std::getenv("BUILD_WORKING_DIRECTORY")) {
+    if (chdir(directory) != 0) std::perror("greenring: cannot change to the directory bazel was run in");
+  }
+  absl::StatusOr<CommandLine> line = control::ParseCommandLine(argc, argv);
+  if (!line.ok()) {
+    std::fprintf(stderr, "greenring: %s\n", std::string(line.status().message()).c_str());
+    return control::kMasterExitConfiguration;
+  }
+  switch (line->mode) {
+    case CommandLine::Mode::kHelp:
+      std::fputs(control::HelpText().c_str(), stdout);
+      return 0;
+    case CommandLine::Mode::kVersion:
+      std::printf("greenring %s\n", control::kVersion);
+      return 0;
+    case CommandLine::Mode::kValidate:
+      std::puts("greenring: nothing is wrong with the configuration");
+      return 0;
+    case CommandLine::Mode::kAlone:
+      return RunAlone(argc, argv);
+    case CommandLine::Mode::kServe:
+      break;
+  }
+  const auto reread = [argc, argv]() -> absl::StatusOr<control::v1::Configuration> {
+    absl::StatusOr<CommandLine> again = control::ParseCommandLine(argc, argv);
+    if (!again.ok()) return again.status();
+    return again->configuration;
+  };
+  return control::RunMaster({.configuration = line->configuration, .reread = reread});
 }

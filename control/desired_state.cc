@@ -45,6 +45,9 @@ v1::Configuration DesiredState::ToKeep(const std::vector<v1::Pool>& pools) const
     *copy = pool;
     copy->clear_etag();
     copy->clear_status();
+    // Its addresses are free for others.
+    copy->clear_listeners();
+    copy->add_listeners()->set_address("127.0.0.1:0");
     copy->mutable_status()->set_state(v1::PoolStatus::DELETING);
   }
   return kept;

@@ -30,7 +30,7 @@ struct DesiredState {
   std::map<std::string, v1::Pool> deleted;  // over the API, as they were last
   std::vector<std::string> warnings;        // where the file and the API's word differ
 
-  // A pool that was deleted is kept as it was, with the state DELETING: the file may have it still.
+  // A pool that was deleted is kept with the state DELETING: the file may have it still.
   v1::Configuration ToKeep(const std::vector<v1::Pool>& pools) const;
 };
 

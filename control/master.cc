@@ -10,10 +10,12 @@
 #include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "control/asio_timers.h"
+#include "control/config/field_violations.h"
+#include "control/config/pool_config.h"
 #include "control/config/state_directory.h"
 #include "control/cpu_affinity.h"
 #include "control/desired_state.h"
@@ -29,8 +31,6 @@
 
 namespace greenring::control {
 namespace {
-
-constexpr char kVersion[] = "1.0";
 
 void Say(const std::string& text) { std::fprintf(stderr, "greenring: %s\n", text.c_str()); }
 
@@ -94,7 +94,15 @@ class Master final : private Supervisor::Host {
       if (!loaded.ok()) return loaded.status();
       if (loaded->has_value()) kept = **std::move(loaded);
     }
-    return CombineWithFile(configuration.pools(), kept);
+    DesiredState state = CombineWithFile(configuration.pools(), kept);
+    std::vector<v1::Pool> pools;
+    for (const auto& [name, pool] : state.pools) pools.push_back(pool);
+    if (absl::Status status = ToStatus(ValidateTogether(pools)); !status.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat("the pools of the configuration and those of ",
+                                                        configuration.state_directory(),
+                                                        " do not go together: ", status.message()));
+    }
+    return state;
   }
 
   absl::Status StartFrontEnds() {

@@ -18,6 +18,8 @@ namespace greenring::control {
 
 namespace v1 = ::greenring::control::v1;
 
+inline constexpr char kVersion[] = "1.0";
+
 struct MasterOptions {
   v1::Configuration configuration;  // checked, and every default filled in
   // The configuration as it is now, for SIGHUP. Null: it cannot change.

@@ -94,12 +94,12 @@ class Server:
     """One server process. `listeners` holds (host, port) or a path, in the order of the --http flags.
 
     `usual` are patterns of lines that may stand on stderr as often as they like. `prefix` is a program that becomes the
-    server (by exec), with its arguments.
+    server (by exec), with its arguments. `master`: "on" for a master with workers; else one process serves by itself.
     """
 
     def __init__(self, app, *flags, engine="ucontext", http=("127.0.0.1:0",), chdir=APPS, env=None, usual=(),
-                 prefix=()):
-        self.command = [*prefix, server_binary(), f"--app={app}", f"--engine={engine}", f"--chdir={chdir}"]
+                 prefix=(), master="off"):
+        self.command = [*prefix, server_binary(), f"--master={master}", f"--app={app}", f"--engine={engine}", f"--chdir={chdir}"]
         self.command += [f"--http={address}" for address in http]
         self.command += flags
         self.listeners = []
