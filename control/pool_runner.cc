@@ -121,7 +121,8 @@ void PoolRunner::AbortAll(const std::string& why) {
   while (!pending_.empty()) Finish(pending_.front().operation, status);
 }
 
-void PoolRunner::Finish(const std::string& operation, const absl::Status& status) {
+// By value: the operation may be that of a Pending, which goes.
+void PoolRunner::Finish(std::string operation, const absl::Status& status) {
   std::erase_if(pending_, [&](const Pending& pending) { return pending.operation == operation; });
   environment_.operations->Finish(operation, status);
 }
@@ -149,7 +150,7 @@ void PoolRunner::OnStartFailed(const SupervisedWorker& worker, bool successor) {
   if (trial_.has_value()) RollBackTrial(status);
   if (rollout_.has_value()) AbortRollout(status);
   for (size_t i = pending_.size(); i-- > 0;) {
-    if (pending_[i].waits == Waits::kForConvergence) Finish(std::string(pending_[i].operation), status);
+    if (pending_[i].waits == Waits::kForConvergence) Finish(pending_[i].operation, status);
   }
 }
 
@@ -175,7 +176,7 @@ void PoolRunner::OnApplyRefused(const SupervisedWorker& worker, int64_t generati
   const absl::Status status =
       absl::FailedPreconditionError(absl::StrCat(what, "; rolled back with generation ", desired_.generation()));
   for (size_t i = pending_.size(); i-- > 0;) {
-    if (pending_[i].previous.has_value()) Finish(std::string(pending_[i].operation), status);
+    if (pending_[i].previous.has_value()) Finish(pending_[i].operation, status);
   }
   host_->OnDesiredChanged(this);
 }
@@ -233,7 +234,7 @@ void PoolRunner::CheckOperations() {
   for (size_t i = 0; i < pending_.size();) {
     environment_.operations->Progress(pending_[i].operation, StepsOf(pending_[i]));
     if (IsDone(pending_[i])) {
-      Finish(std::string(pending_[i].operation), absl::OkStatus());
+      Finish(pending_[i].operation, absl::OkStatus());
     } else {
       ++i;
     }

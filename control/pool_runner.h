@@ -142,7 +142,7 @@ class PoolRunner final : private WorkerSet::Owner {
   void RollBackTrial(const absl::Status& status);
   void AbortAll(const std::string& why);
   void GoBackTo(v1::Pool previous);
-  void Finish(const std::string& operation, const absl::Status& status);
+  void Finish(std::string operation, const absl::Status& status);
 
   void Check();
   void CheckTrial();
