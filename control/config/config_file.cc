@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -96,9 +97,11 @@ void ResolvePaths(const PathBase& base, v1::Configuration* configuration) {
   base.Resolve(configuration->mutable_pid_file());
 }
 
-void AddViolations(const v1::Configuration& configuration, const FieldPositions& positions, FileErrors* errors) {
-  for (const FieldViolation& violation : Validate(configuration)) {
-    errors->Add(PositionOf(positions, violation.field), violation.field, violation.description);
+void AddViolations(const std::vector<FieldViolation>& violations, const std::string& prefix,
+                   const FieldPositions& positions, FileErrors* errors) {
+  for (const FieldViolation& violation : violations) {
+    const std::string field = prefix + violation.field;
+    errors->Add(PositionOf(positions, field), field, violation.description);
   }
 }
 
@@ -118,11 +121,14 @@ absl::Status ParseTextproto(std::string_view text, const std::string& path, Mess
   return errors.ToStatus();
 }
 
-absl::Status ParseCheckedTextproto(std::string_view text, const std::string& path, v1::Configuration* configuration) {
+absl::Status ParseCheckedPools(std::string_view text, const std::string& path, v1::Configuration* configuration) {
   FileErrors errors(path);
   FieldPositions positions;
   ReadTextproto(text, configuration, &positions, &errors);
-  if (errors.empty()) AddViolations(*configuration, positions, &errors);
+  if (absl::Status status = errors.ToStatus(); !status.ok()) return status;
+  for (int i = 0; i < configuration->pools_size(); ++i) {
+    AddViolations(Validate(configuration->pools(i)), absl::StrCat("pools[", i, "]."), positions, &errors);
+  }
   return errors.ToStatus();
 }
 
@@ -142,7 +148,7 @@ absl::StatusOr<v1::Configuration> LoadConfiguration(const std::string& path) {
   // What is wrong with a field's value is said only of fields that could be read, and of all of them.
   if (absl::Status status = errors.ToStatus(); !status.ok()) return status;
   ResolvePaths(PathBase(path), &configuration);
-  AddViolations(configuration, positions, &errors);
+  AddViolations(Validate(configuration), "", positions, &errors);
   if (absl::Status status = errors.ToStatus(); !status.ok()) return status;
   FillDefaults(&configuration);
   return configuration;

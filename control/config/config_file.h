@@ -27,9 +27,9 @@ absl::StatusOr<v1::Configuration> LoadConfiguration(const std::string& path);
 absl::Status ParseYaml(std::string_view text, const std::string& path, google::protobuf::Message* message);
 absl::Status ParseTextproto(std::string_view text, const std::string& path, google::protobuf::Message* message);
 
-// As ParseTextproto, and checks what the message says, as LoadConfiguration does. Paths stay as they are, and so do
-// fields that are not set.
-absl::Status ParseCheckedTextproto(std::string_view text, const std::string& path, v1::Configuration* configuration);
+// As ParseTextproto, and checks each pool as LoadConfiguration does, but not whether they go together. Paths stay as
+// they are, and so do fields that are not set.
+absl::Status ParseCheckedPools(std::string_view text, const std::string& path, v1::Configuration* configuration);
 
 // As ParseYaml reads it; fields in the order of their numbers, unset ones left out.
 std::string ToYaml(const google::protobuf::Message& message);

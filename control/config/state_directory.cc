@@ -116,13 +116,13 @@ absl::StatusOr<std::optional<v1::Configuration>> StateDirectory::Load() const {
         path);
   }
   v1::Configuration configuration;
-  if (absl::Status status = ParseCheckedTextproto(**text, path, &configuration); !status.ok()) {
+  if (absl::Status status = ParseCheckedPools(**text, path, &configuration); !status.ok()) {
     return Corrupt(status.message(), path);
   }
   if (!absl::EndsWith(**text, absl::string_view(kEndLine.data(), kEndLine.size()))) {
     return Corrupt(absl::StrCat(path, ": does not end with \"# end\": a part of it is missing"), path);
   }
-  FillDefaults(&configuration);
+  for (v1::Pool& pool : *configuration.mutable_pools()) FillDefaults(&pool);
   return std::optional<v1::Configuration>(std::move(configuration));
 }
 

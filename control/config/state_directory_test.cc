@@ -89,6 +89,18 @@ TEST_F(StateDirectoryTest, WhatWasSavedLastIsLoadedByTheNext) {
   EXPECT_FALSE(std::filesystem::exists(file_ + ".new"));
 }
 
+TEST_F(StateDirectoryTest, APoolThatWasDeletedMayHaveLeftItsAddressToAnother) {
+  const auto state = Open();
+  v1::Configuration configuration = ConfigurationOf(2);
+  configuration.mutable_pools(0)->mutable_status()->set_state(v1::PoolStatus::DELETING);
+  *configuration.add_pools() = configuration.pools(0);
+  configuration.mutable_pools(1)->set_name("pools/next");
+  ASSERT_TRUE(state->Save(configuration).ok());
+  const auto kept = state->Load();
+  ASSERT_TRUE(kept.ok()) << std::string(kept.status().message());
+  EXPECT_EQ((*kept)->pools(0).status().state(), v1::PoolStatus::DELETING);
+}
+
 TEST_F(StateDirectoryTest, OneServerHasIt) {
   auto first = Open();
   EXPECT_TRUE(absl::IsFailedPrecondition(StateDirectory::Open(path_).status()));
