@@ -14,10 +14,11 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "base/unique_fd.h"
+#include "greenring/control/v1/pool.pb.h"
 #include "pyhost/application.h"
 #include "worker/credentials.h"
-#include "worker/flags.h"
 #include "worker/master_start.h"
+#include "worker/options.h"
 #include "worker/pool_options.h"
 #include "worker/worker.h"
 
@@ -31,11 +32,7 @@ void Complain(const absl::Status& status) {
   std::fprintf(stderr, "greenring: %s\n", std::string(status.message()).c_str());
 }
 
-// As the pool says: whose process it is, and its environment. Everything that is opened comes after it.
-absl::Status BecomeThePoolsOwn(const MasterStart& begin) {
-  const control::v1::Pool& pool = begin.start.pool();
-  if (absl::Status status = BecomeUser(pool.user(), pool.group()); !status.ok()) return status;
-  if (absl::Status status = DieWithMaster(begin.link.get()); !status.ok()) return status;
+absl::Status SetEnvironment(const control::v1::Pool& pool) {
   for (const auto& [name, value] : pool.application().environment()) {
     if (setenv(name.c_str(), value.c_str(), /*overwrite=*/1) != 0) {
       return absl::InvalidArgumentError(absl::StrCat("application.environment: \"", name, "\" is no name"));
@@ -44,11 +41,31 @@ absl::Status BecomeThePoolsOwn(const MasterStart& begin) {
   return absl::OkStatus();
 }
 
+// As the pool says: whose process it is, and its environment. Everything that is opened comes after it.
+absl::Status BecomeThePoolsOwn(const MasterStart& begin) {
+  const control::v1::Pool& pool = begin.start.pool();
+  if (absl::Status status = BecomeUser(pool.user(), pool.group()); !status.ok()) return status;
+  if (absl::Status status = DieWithMaster(begin.link.get()); !status.ok()) return status;
+  return SetEnvironment(pool);
+}
+
 absl::StatusOr<int> Serve(MasterStart* begin) {
   if (absl::Status status = BecomeThePoolsOwn(*begin); !status.ok()) return status;
   const absl::StatusOr<WorkerOptions> options = OptionsFromPool(begin->start.pool());
   if (!options.ok()) return options.status();
   return RunWorker(*options, begin);
+}
+
+absl::StatusOr<int> ServeAlone(const control::v1::Pool& pool) {
+  if (absl::Status status = BecomeUser(pool.user(), pool.group()); !status.ok()) return status;
+  if (absl::Status status = SetEnvironment(pool); !status.ok()) return status;
+  absl::StatusOr<WorkerOptions> options = OptionsFromPool(pool);
+  if (!options.ok()) return options.status();
+  for (const control::v1::Listener& listener : pool.listeners()) {
+    options->http_addresses.push_back(listener.address());
+    options->listen_backlog = listener.backlog();
+  }
+  return RunWorker(*options);
 }
 
 // What the operator is told: the traceback, if there is one, and the line that says what it means.
@@ -59,21 +76,8 @@ std::string TextOf(const absl::Status& status) {
 
 }  // namespace
 
-int RunAlone(int argc, char** argv) {
-  absl::StatusOr<ParsedFlags> flags = ParseFlags(argc, argv);
-  if (!flags.ok()) {
-    Complain(flags.status());
-    return kExitWrongFlags;
-  }
-  if (flags->help) {
-    std::fputs(FlagsHelp().c_str(), stdout);
-    return 0;
-  }
-  // Under `bazel run` the user's own directory is this one.
-  if (const char* directory = std::getenv("BUILD_WORKING_DIRECTORY")) {
-    if (chdir(directory) != 0) std::perror("greenring: cannot change to the directory bazel was run in");
-  }
-  const absl::StatusOr<int> exit_code = RunWorker(flags->options);
+int RunAlone(const control::v1::Pool& pool) {
+  const absl::StatusOr<int> exit_code = ServeAlone(pool);
   if (exit_code.ok()) return *exit_code;
   Complain(exit_code.status());
   return absl::IsInvalidArgument(exit_code.status()) ? kExitWrongFlags : kExitFailed;

@@ -4,10 +4,13 @@
 // that it began by itself. On the main thread, once.
 #pragma once
 
+#include "greenring/control/v1/pool.pb.h"
+
 namespace greenring::worker {
 
-// One process that serves by itself, as its flags say.
-int RunAlone(int argc, char** argv);
+// One process that serves `pool` by itself; every default is filled in. It opens its listeners itself; how many workers
+// there are, and where they run, is a master's business.
+int RunAlone(const control::v1::Pool& pool);
 
 // A worker whose master has made descriptor 3 (kLinkFd) its end of the link. Says on it why it cannot serve.
 int RunUnderMaster();

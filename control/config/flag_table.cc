@@ -105,13 +105,13 @@ std::vector<Flag> LimitFlags() {
        "Longest header line (default 8190); longer is answered 431.", kRequestLineBytesMin, kRequestLineBytesMax},
       {"limit_request_body", "SIZE", Topic::kLimits, Scope::kPool, "limits.request_body_bytes",
        "Largest request body (default 0: no limit); larger is answered 413."},
-      {"max_requests", "N", Topic::kRecycling, Scope::kPoolOfMaster, "recycling.requests_max",
-       "Replace a worker after so many requests (default 0: never)."},
-      {"max_requests_jitter", "N", Topic::kRecycling, Scope::kPoolOfMaster, "recycling.requests_jitter",
+      {"max_requests", "N", Topic::kRecycling, Scope::kPool, "recycling.requests_max",
+       "Replace a worker after so many requests (default 0: never). With --master=off: drain, and exit with 3."},
+      {"max_requests_jitter", "N", Topic::kRecycling, Scope::kPool, "recycling.requests_jitter",
        "Up to so many more, at random, so that not all are replaced at once."},
-      {"max_worker_rss", "SIZE", Topic::kRecycling, Scope::kPoolOfMaster, "recycling.rss_bytes_max",
+      {"max_worker_rss", "SIZE", Topic::kRecycling, Scope::kPool, "recycling.rss_bytes_max",
        "Replace a worker that holds so much memory (default 0: never)."},
-      {"max_worker_lifetime", "TIME", Topic::kRecycling, Scope::kPoolOfMaster, "recycling.lifetime_max",
+      {"max_worker_lifetime", "TIME", Topic::kRecycling, Scope::kPool, "recycling.lifetime_max",
        "Replace a worker that is so old (default 0: never)."},
   };
 }

@@ -187,6 +187,23 @@ absl::Status Check(const v1::Configuration& configuration, const std::vector<Giv
   return text.empty() ? absl::OkStatus() : Invalid(text);
 }
 
+// What one process without a master can do. (Filled in.)
+absl::Status CheckAlone(const v1::Configuration& configuration) {
+  const auto needs_master = [](const std::string& field) {
+    return Invalid(absl::StrCat(field, " needs a master: leave --master=off out"));
+  };
+  if (configuration.pools_size() != 1 || configuration.pools(0).workers() != 1) {
+    return Invalid("--master=off is for one pool with one worker");
+  }
+  const v1::Pool& pool = configuration.pools(0);
+  if (pool.cpu_affinity().policy() != v1::CpuAffinity::NONE) return needs_master("pools[0].cpu_affinity");
+  for (int i = 0; i < pool.listeners_size(); ++i) {
+    const std::string& mode = pool.listeners(i).unix_mode();
+    if (!mode.empty() && mode != "666") return needs_master(absl::StrCat("pools[0].listeners[", i, "].unix_mode"));
+  }
+  return absl::OkStatus();
+}
+
 CommandLine::Mode ModeOf(const FlagTarget& target) {
   if (target.is_help) return CommandLine::Mode::kHelp;
   if (target.is_version) return CommandLine::Mode::kVersion;
@@ -233,9 +250,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, char** argv) {
   }
   if (absl::Status status = Check(line.configuration, *given); !status.ok()) return status;
   FillDefaults(&line.configuration);
-  const auto& pools = line.configuration.pools();
-  if (target.is_alone && (pools.size() != 1 || pools[0].workers() != 1)) {
-    return Invalid(absl::StrCat("--master=off is for one pool with one worker, and ", target.config_path, " has more"));
+  if (target.is_alone) {
+    if (absl::Status status = CheckAlone(line.configuration); !status.ok()) return status;
   }
   return line;
 }

@@ -256,13 +256,22 @@ TEST(FlagsTest, WithoutAMasterThereIsOneWorker) {
   EXPECT_EQ(Parse({"--app=a", "--master=off"})->mode, Mode::kAlone);
   EXPECT_EQ(Parse({"--app=a", "--master=off", "--workers=1"})->mode, Mode::kAlone);
   EXPECT_EQ(Parse({"--app=a", "--master=off", "--master=on"})->mode, Mode::kServe);
-  for (const char* flag : {"--workers=2", "--control=off", "--metrics=:9", "--state_dir=/s", "--max_requests=1"}) {
+  for (const char* flag : {"--workers=2", "--control=off", "--metrics=:9", "--state_dir=/s", "--cpu_affinity=spread"}) {
     EXPECT_EQ(ErrorOf({"--app=a", "--master=off", flag}),
               absl::StrCat(flag, " needs a master: leave --master=off out"));
   }
   const ConfigFile file("pools: [{name: a, workers: 2, application: {target: x}}]\n");
-  EXPECT_EQ(ErrorOf({"--master=off", "--config=" + file.path()}),
-            "--master=off is for one pool with one worker, and " + file.path() + " has more");
+  EXPECT_EQ(ErrorOf({"--master=off", "--config=" + file.path()}), "--master=off is for one pool with one worker");
+}
+
+TEST(FlagsTest, WithoutAMasterWhatOnlyAMasterDoesIsRefusedInAFileToo) {
+  const ConfigFile pinned("pools: [{name: a, cpu_affinity: {policy: spread}, application: {target: x}}]\n");
+  EXPECT_EQ(ErrorOf({"--master=off", "--config=" + pinned.path()}),
+            "pools[0].cpu_affinity needs a master: leave --master=off out");
+  const ConfigFile mode(
+      "pools: [{name: a, listeners: [{address: 'unix:/a', unix_mode: 600}], application: {target: x}}]\n");
+  EXPECT_EQ(ErrorOf({"--master=off", "--config=" + mode.path()}),
+            "pools[0].listeners[0].unix_mode needs a master: leave --master=off out");
 }
 
 TEST(FlagsTest, BadValuesNameTheFlagTheValueAndWhatIsPossible) {
