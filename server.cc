@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "control/config/flags.h"
@@ -17,30 +16,9 @@
 #include "greenring/control/v1/config.pb.h"
 #include "worker/worker_main.h"
 
-namespace {
-
-using greenring::control::CommandLine;
-
-// The process that serves by itself knows no masters.
-int RunAlone(int argc, char** argv) {
-  std::vector<char*> arguments;
-  for (int i = 0; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument == "--master" && i + 1 < argc) {
-      ++i;
-    } else if (argument.substr(0, 9) != "--master=") {
-      arguments.push_back(argv[i]);
-    }
-  }
-  const int count = static_cast<int>(arguments.size());
-  arguments.push_back(nullptr);
-  return greenring::worker::RunAlone(count, arguments.data());
-}
-
-}  // namespace
-
 int main(int argc, char** argv) {
   namespace control = greenring::control;
+  using control::CommandLine;
   // Nothing else is on the command line of a worker: its master tells it the rest.
   if (argc == 2 && std::string_view(argv[1]) == "--worker") return greenring::worker::RunUnderMaster();
   // Under `bazel run` the user's own directory is this one.
@@ -63,7 +41,7 @@ int main(int argc, char** argv) {
       std::puts("greenring: nothing is wrong with the configuration");
       return 0;
     case CommandLine::Mode::kAlone:
-      return RunAlone(argc, argv);
+      return greenring::worker::RunAlone(line->configuration.pools(0));
     case CommandLine::Mode::kServe:
       break;
   }

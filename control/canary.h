@@ -17,8 +17,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 // With the defaults that pool_service.proto names where nothing is set.
 v1::Canary WithDefaults(v1::Canary canary);
 

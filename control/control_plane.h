@@ -22,8 +22,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 class ControlPlane {
  public:
   virtual ~ControlPlane() = default;

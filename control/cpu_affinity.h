@@ -7,8 +7,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 // For the worker of `slot` (1, 2, ...); empty: wherever the server may run. `available`: the processors that the server
 // may use. What of a list cannot be read is left out: it was checked with the pool.
 std::vector<int> CpusOf(const v1::CpuAffinity& affinity, int slot, const std::vector<int>& available);

@@ -22,8 +22,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 struct DesiredState {
   std::map<std::string, v1::Pool> pools;    // to be run, by name
   std::set<std::string> touched;            // over the API

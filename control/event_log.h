@@ -15,8 +15,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 class EventLog {
  public:
   static constexpr size_t kEventsMax = 4096;

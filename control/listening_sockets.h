@@ -15,8 +15,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 class ListeningSockets {
  public:
   virtual ~ListeningSockets() = default;

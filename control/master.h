@@ -16,8 +16,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 inline constexpr char kVersion[] = "1.0";
 
 struct MasterOptions {

@@ -17,8 +17,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 struct MetricsInput {
   v1::Server server;
   std::vector<v1::Pool> pools;

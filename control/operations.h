@@ -22,8 +22,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 class Operations {
  public:
   static constexpr size_t kOperationsMax = 1000;

@@ -27,8 +27,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 class PoolRunner final : private WorkerSet::Owner {
  public:
   class Host {

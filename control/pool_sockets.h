@@ -14,8 +14,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 class PoolSockets {
  public:
   PoolSockets(ListeningSockets* sockets, std::string owner) : sockets_(sockets), owner_(std::move(owner)) {}

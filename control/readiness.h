@@ -7,8 +7,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 // It is READY, or on its way there with workers that are.
 bool IsServing(const v1::Pool& pool);
 

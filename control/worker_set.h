@@ -32,8 +32,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 class WorkerSet final : private SupervisedWorker::Owner {
  public:
   static constexpr size_t kEndedMax = 10;

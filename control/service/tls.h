@@ -10,8 +10,6 @@
 
 namespace greenring::control {
 
-namespace v1 = ::greenring::control::v1;
-
 // INVALID_ARGUMENT unless all three files are named, can be read and have what they should.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MutualTls(const v1::Control& control);
 
