@@ -201,6 +201,54 @@ TEST_F(CurrentRequestTest, DrainingIsTheReasonWhereItIs) {
   EXPECT_EQ(Evaluate("log"), "['draining']");
 }
 
+TEST_F(CurrentRequestTest, WhatAnOperatorCancelsIsTold503WithTheReasonInTheApplication) {
+  Serve(
+      "def app(environ, start_response):\n    try:\n        park(9)\n    except BaseException as error:\n"
+      "        log.append((type(error).__name__, error.reason))\n        raise\n");
+  FakeExchange exchange(kGet);
+  StartNow(&exchange);
+  RunGreen({[&] { HandleHere(&exchange); },
+            [&] {
+              SleepUntil(kSecond);
+              exchange.CancelRequest("too expensive");
+            }});
+  EXPECT_THAT(exchange.head_text(), StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_EQ(exchange.body(), "Service Unavailable\n");
+  EXPECT_EQ(Evaluate("log"), "[('Cancelled', 'too expensive')]");
+  EXPECT_THAT(
+      TakeMessage(),
+      StartsWith("GET /path?query: cancelled after 1 s by an operator (too expensive); answered 503\nTraceback "));
+}
+
+TEST_F(CurrentRequestTest, WhatIsCancelledAndAnswersAllTheSameIsTold503) {
+  Serve(
+      "def app(environ, start_response):\n    try:\n        park(9)\n    except BaseException:\n        pass\n"
+      "    START\n    return [b'done']\n");
+  FakeExchange exchange(kGet);
+  StartNow(&exchange);
+  RunGreen({[&] { HandleHere(&exchange); },
+            [&] {
+              SleepUntil(kSecond);
+              exchange.CancelRequest("stop");
+            }});
+  EXPECT_THAT(exchange.head_text(), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(TakeMessage(), HasSubstr("the application made something else of greenring.Cancelled, which was raised"));
+}
+
+TEST_F(CurrentRequestTest, TellsThePythonStackOfItsApplication) {
+  Serve("def app(environ, start_response):\n    park(2)\n    START\n    return [b'done']\n");
+  FakeExchange exchange(kGet);
+  StartNow(&exchange);
+  exchange.SetTimeout(9 * kSecond);
+  std::string stack;
+  RunGreen({[&] { HandleHere(&exchange); },
+            [&] {
+              SleepUntil(kSecond);
+              stack = exchange.PythonStack();
+            }});
+  EXPECT_THAT(stack, HasSubstr(", in app\n"));
+}
+
 TEST_F(CurrentRequestTest, CloseIsNotDisturbedByWhatWasNotRaisedYet) {
   const auto exchange = GetCutting(
       "class Response:\n    def __iter__(self):\n        return self\n    def __next__(self):\n        cut()\n"

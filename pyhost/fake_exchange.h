@@ -121,6 +121,12 @@ class FakeExchange final : public Exchange {
     cut_short_ = reason;
     if (interrupter_ != nullptr) interrupter_->OnCutShort(reason);
   }
+  void CancelRequest(const std::string& reason) {
+    cut_short_ = CutShort::kCancelled;
+    if (interrupter_ != nullptr) interrupter_->OnCancelled(reason);
+  }
+  // What the interrupter tells of its application. GIL held.
+  std::string PythonStack() { return interrupter_->PythonStack(); }
   // Interrupts without a reason for the response: what comes after the response was complete.
   void Interrupt(CutShort reason) { interrupter_->OnCutShort(reason); }
   void ReportOverdue() { interrupter_->OnOverdue(); }

@@ -34,6 +34,7 @@
 #include "ioloop/posix/threads.h"
 #include "ioloop/uring.h"
 #include "pyhost/gil.h"
+#include "pyhost/gil_waits.h"
 #include "pyhost/interpreter.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/interrupt_errors.h"
@@ -183,7 +184,12 @@ class InterruptWorld {
     posix::LeaveAlone({.begin = gil.begin,
                        .size_bytes = gil.size_bytes,
                        .before_lock = &Preemption::BeforeLock,
-                       .after_unlock = &Preemption::AfterUnlock});
+                       .after_unlock =
+                           [](const void* mutex) {
+                             GilWaits::AfterUnlock(mutex);
+                             Preemption::AfterUnlock(mutex);
+                           },
+                       .before_wait = &GilWaits::BeforeWait});
     posix::StartCapture capture;
     StartOneThread();
     posix::SetGreenStarts(capture.kind());

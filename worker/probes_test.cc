@@ -15,7 +15,7 @@ std::string Get(const std::string& target, const std::string& more = "") {
 
 class ProbesTest : public HttpServiceTest {
  protected:
-  void StartProbed(CorePoolOptions cores = {}) {
+  void StartProbed(CoreSettings cores = {}) {
     HttpServiceOptions options;
     options.probes = {.liveness = "/livez", .readiness = "/readyz"};
     Start(cores, options);

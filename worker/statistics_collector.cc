@@ -70,7 +70,7 @@ void StatisticsCollector::LookAtStacks() {
   const int64_t now_ns = sources_.scheduler->clock()->NowNs();
   if (now_ns < stack_look_ns_) return;
   stack_look_ns_ = now_ns + kStackLookNs;
-  const auto deepest_bytes = static_cast<int64_t>(sources_.scheduler->slab()->Report().deepest_bytes);
+  const auto deepest_bytes = static_cast<int64_t>(sources_.scheduler->ReportStacks().deepest_bytes);
   stack_deepest_bytes_ = std::max(stack_deepest_bytes_, deepest_bytes);
 }
 

@@ -15,7 +15,7 @@ namespace v1 = control::v1;
 
 class StatisticsCollectorTest : public RequestEndTest {
  protected:
-  void StartCollected(CorePoolOptions cores = {}) {
+  void StartCollected(CoreSettings cores = {}) {
     Start(cores);
     collector_ =
         std::make_unique<StatisticsCollector>(StatisticsCollector::Sources{.service = service_.get(),

@@ -29,7 +29,7 @@ class StopAcceptingTest : public ::testing::Test, public CorePool::Runner, publi
     if (!ring.ok()) GTEST_SKIP() << ring.status();
     ring_ = *std::move(ring);
     loop_ = std::make_unique<ioloop::EventLoop>(ring_.get(), &scheduler_);
-    cores_ = std::make_unique<CorePool>(&scheduler_, CorePoolOptions{}, this);
+    cores_ = std::make_unique<CorePool>(&scheduler_, CoreSettings{}, this);
     service_ = std::make_unique<HttpService>(loop_.get(), cores_.get(), HttpServiceOptions{}, &errors_, nullptr, this);
   }
 

@@ -64,6 +64,22 @@ class ConditionsTest : public ::testing::Test {
   int waiting_ = 0;
 };
 
+TEST_F(ConditionsTest, WhoLeavesOneAloneIsToldOfEveryWaitOfAGreenThread) {
+  static constinit int waits = 0;
+  const timespec passed = {.tv_sec = 1, .tv_nsec = 0};
+  const auto wait = [&] {
+    pthread_mutex_lock(&mutex_);
+    EXPECT_EQ(pthread_cond_timedwait(&condition_, &mutex_, &passed), ETIMEDOUT);
+    pthread_mutex_unlock(&mutex_);
+  };
+  LeaveAlone({.begin = &condition_, .size_bytes = sizeof(condition_), .before_wait = [](const void*) { ++waits; }});
+  wait();
+  EXPECT_EQ(waits, 0) << "it is no green thread";
+  world_.Run(wait);
+  EXPECT_EQ(waits, 1);
+  LeaveAlone({});
+}
+
 TEST_F(ConditionsTest, SignalLetsOneGreenThreadOnAndBroadcastAll) {
   int woken = 0;
   for (int i = 0; i < 4; ++i) {
