@@ -73,6 +73,7 @@ class Master final : private Supervisor::Host {
     // Last: from here on there are processes.
     if (absl::Status status = supervisor_->Begin(); !status.ok()) return status;
     one_pool_ = supervisor_->ListPools().size() == 1;
+    OnChanged();  // all may be drained, or there may be none
     return absl::OkStatus();
   }
 

@@ -170,6 +170,8 @@ void PoolRunner::OnApplyRefused(const SupervisedWorker& worker, int64_t generati
   const auto first = std::find_if(pending_.begin(), pending_.end(),
                                   [](const Pending& pending) { return pending.previous.has_value(); });
   if (first == pending_.end()) {
+    // Nobody waits for it, or it was a rollback itself: one that starts with what is desired takes its place.
+    if (workers_.IsCurrent(worker)) workers_.Replace(worker.identity().slot, what);
     return environment_.workers.worker.events->Add(v1::Event::POOL_UPDATED, v1::Event::ERROR, name(), what);
   }
   GoBackTo(*first->previous);

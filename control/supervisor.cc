@@ -48,6 +48,7 @@ absl::Status Supervisor::Begin() {
     if (absl::Status status = runner->Begin(); !status.ok()) return status;
     runners_[name] = std::move(runner);
   }
+  begun_ = true;
   return absl::OkStatus();
 }
 
@@ -97,7 +98,7 @@ void Supervisor::OnDesiredChanged(PoolRunner* runner) {
 
 void Supervisor::OnPoolChanged(PoolRunner* runner) {
   if (runner->IsGone()) SweepLater();
-  host_->OnChanged();
+  if (begun_) host_->OnChanged();
 }
 
 // Not now: whoever has just become superfluous may be the one who calls.

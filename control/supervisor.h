@@ -32,7 +32,7 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
  public:
   class Host {
    public:
-    // Something may have become ready, or has failed.
+    // After Begin: something may have become ready, or has failed.
     virtual void OnChanged() = 0;
     // After Stop: no worker is left.
     virtual void OnStopped() = 0;
@@ -140,6 +140,7 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
   DesiredState state_;
   std::map<std::string, std::unique_ptr<PoolRunner>> runners_;
   std::unique_ptr<Timers::Timer> sweep_;
+  bool begun_ = false;  // all pools are there
   bool stopping_ = false;
   bool stopped_ = false;
 };

@@ -83,6 +83,16 @@ TEST_F(SupervisorLiveTest, WhatAWorkerRefusesIsRolledBack) {
   EXPECT_EQ(Worker(1)->pool().engine(), v1::UCONTEXT);
 }
 
+TEST_F(SupervisorLiveTest, AWorkerThatRefusesTheRollbackTooIsReplaced) {
+  BeginReady(2);
+  Worker(2)->plan().refuses_apply = "not today";
+  const auto operation = Update("engine: FCONTEXT");
+  timers.Advance(100 * kMs);
+  EXPECT_TRUE(Now(operation).has_error());
+  EXPECT_EQ(Workers(), "1:READY 3:READY");
+  EXPECT_EQ(Web().status().state(), v1::PoolStatus::READY);
+}
+
 TEST_F(SupervisorLiveTest, ALiveChangeThatIsOnItsWayCanBeCancelled) {
   factory.plan = [](const WorkerStart&) { return Plan{.cores_change_after_ns = 5 * kSecond}; };
   BeginReady(1);
