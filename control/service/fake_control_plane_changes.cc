@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "control/config/field_violations.h"
 #include "control/config/pool_config.h"
 #include "control/service/fake_control_plane.h"
@@ -161,6 +162,13 @@ absl::StatusOr<v1::Operation> FakeControlPlane::CreatePool(const v1::CreatePoolR
 absl::StatusOr<v1::Operation> FakeControlPlane::UpdatePool(const v1::UpdatePoolRequest& request, const Caller& caller) {
   const std::string name = request.pool().name();
   const auto found = pools_.find(name);
+  if (found == pools_.end() && request.allow_missing()) {
+    v1::CreatePoolRequest create;
+    create.set_pool_id(std::string(absl::StripPrefix(name, "pools/")));
+    *create.mutable_pool() = request.pool();
+    create.set_validate_only(request.validate_only());
+    return CreatePool(create, caller);
+  }
   if (found == pools_.end()) return absl::NotFoundError(absl::StrCat("there is no ", name));
   if (!request.pool().etag().empty() && request.pool().etag() != found->second.etag()) {
     return absl::AbortedError(absl::StrCat(name, " has changed meanwhile: get it again"));

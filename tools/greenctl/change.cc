@@ -83,7 +83,7 @@ absl::Status ApplyOne(Session& session, Client& client, v1::Pool pool) {
   if (!current.ok() && !absl::IsNotFound(current.status())) return current.status();
   v1::UpdatePoolRequest request;
   *request.mutable_pool() = std::move(pool);
-  request.mutable_update_mask()->add_paths("*");
+  request.mutable_update_mask()->add_paths(std::string("*"));
   request.set_allow_missing(true);
   return Update(session, client, std::move(request), current.ok() ? current->generation() : 0, current.ok());
 }

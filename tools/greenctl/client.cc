@@ -3,11 +3,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <limits>
+#include <set>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "greenring/control/v1/operation_service.grpc.pb.h"
 #include "greenring/control/v1/pool_service.grpc.pb.h"
 #include "greenring/control/v1/request_service.grpc.pb.h"
@@ -38,6 +36,10 @@ struct Client::Connection {
   v1::OperationService::Stub operations;
   v1::ServerService::Stub server;
 
+  absl::Mutex mutex;
+  std::set<grpc::ClientContext*> calls ABSL_GUARDED_BY(mutex);  // that wait for their answer
+  bool ended ABSL_GUARDED_BY(mutex) = false;
+
   // A call that never reached a server is told from one that a server has answered.
   absl::Status ToStatus(const grpc::Status& status) const {
     if (status.ok()) return absl::OkStatus();
@@ -50,12 +52,22 @@ struct Client::Connection {
   template <typename Response, typename Stub, typename Request>
   absl::StatusOr<Response> Call(Stub& stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                                const Request& request) const {
+                                const Request& request) {
     constexpr absl::Duration kAnswerMax = absl::Seconds(30);
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(std::min(deadline, absl::Now() + kAnswerMax)));
+    {
+      absl::MutexLock lock(&mutex);
+      if (ended) return absl::CancelledError("no more calls");
+      calls.insert(&context);
+    }
     Response response;
-    if (grpc::Status status = (stub.*method)(&context, request, &response); !status.ok()) return ToStatus(status);
+    const grpc::Status status = (stub.*method)(&context, request, &response);
+    {
+      absl::MutexLock lock(&mutex);
+      calls.erase(&context);
+    }
+    if (!status.ok()) return ToStatus(status);
     return response;
   }
 
@@ -63,18 +75,16 @@ struct Client::Connection {
   template <typename Request, typename Response, typename Stub>
   absl::StatusOr<Response> CallByName(Stub& stub,
                                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                                      const std::string& name) const {
+                                      const std::string& name) {
     Request request;
     request.set_name(name);
     return Call(stub, method, request);
   }
 
   template <typename Message, typename Stub, typename Request>
-  absl::Status Stream(Stub& stub,
-                      std::unique_ptr<grpc::ClientReader<Message>> (Stub::*method)(grpc::ClientContext*,
-                                                                                   const Request&),
-                      const Request& request, Cancellation* cancellation,
-                      const std::function<bool(const Message&)>& on_message) const {
+  absl::Status Stream(
+      Stub& stub, std::unique_ptr<grpc::ClientReader<Message>> (Stub::*method)(grpc::ClientContext*, const Request&),
+      const Request& request, Cancellation* cancellation, const std::function<bool(const Message&)>& on_message) const {
     grpc::ClientContext context;
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
     if (cancellation != nullptr) cancellation->Attach([&context] { context.TryCancel(); });
@@ -118,6 +128,12 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ConnectionOptions& 
 
 Client::Client(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
 Client::~Client() = default;
+
+void Client::EndCalls() {
+  absl::MutexLock lock(&connection_->mutex);
+  connection_->ended = true;
+  for (grpc::ClientContext* call : connection_->calls) call->TryCancel();
+}
 
 const std::string& Client::address() const { return connection_->address; }
 
@@ -254,8 +270,7 @@ absl::Status Client::WatchOperation(const std::string& name, Cancellation* cance
 
 absl::Status Client::Watch(const v1::WatchRequest& request, Cancellation* cancellation,
                            const std::function<bool(const v1::WatchResponse&)>& on_message) {
-  return connection_->Stream(connection_->server, &v1::ServerService::Stub::Watch, request, cancellation,
-                             on_message);
+  return connection_->Stream(connection_->server, &v1::ServerService::Stub::Watch, request, cancellation, on_message);
 }
 
 }  // namespace greenring::greenctl

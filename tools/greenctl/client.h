@@ -80,6 +80,9 @@ class Client {
   absl::Status Watch(const v1::WatchRequest& request, Cancellation* cancellation,
                      const std::function<bool(const v1::WatchResponse&)>& on_message);
 
+  // Every call that waits ends with CANCELLED, and so does each from now on; streams have their Cancellation.
+  void EndCalls();
+
   const std::string& address() const;
 
  private:

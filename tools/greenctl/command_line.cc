@@ -42,7 +42,7 @@ CLI::Option* AddDuration(CLI::App* app, const std::string& name, const std::stri
       ->add_option_function<std::string>(
           name,
           [set = std::move(set), name](const std::string& text) {
-            const std::optional<absl::Duration> duration = control::ParseDuration(text);
+            const std::optional<absl::Duration> duration = control::DurationFromText(text);
             if (!duration) throw CLI::ValidationError(name, absl::StrCat("\"", text, "\" is no duration, as in 30s"));
             set(*duration);
           },
@@ -62,11 +62,17 @@ void AddCanaryFlags(CLI::App* app, v1::Canary* canary) {
          },
          "change this share of the cores first, and the others when those do no worse")
       ->type_name("PERCENT");
-  AddDuration(app, "--canary-duration", "how long to watch the canary (60s)", [canary](absl::Duration duration) {
-    *canary->mutable_duration() = control::ToProto(duration);
-  });
+  AddDuration(app, "--canary-duration", "how long to watch the canary (60s)",
+              [canary](absl::Duration duration) { *canary->mutable_duration() = control::ToProto(duration); });
   auto add_number = [app](const std::string& name, const std::string& help, std::function<void(double)> set) {
-    app->add_option_function<double>(name, std::move(set), help)->type_name("NUMBER")->check(CLI::NonNegativeNumber);
+    app->add_option_function<double>(
+           name,
+           [name, set = std::move(set)](double value) {
+             if (!(value >= 0)) throw CLI::ValidationError(name, "is a number from 0 on");
+             set(value);
+           },
+           help)
+        ->type_name("NUMBER");
   };
   add_number("--canary-error-rise", "roll back when errors rise by more percentage points (1)",
              [canary](double value) { canary->set_error_rate_rise_percent(value); });
@@ -103,15 +109,18 @@ void AddGlobalFlags(CLI::App* app, Options* options) {
       ->type_name("FORMAT");
   AddDuration(app, "--timeout", "how long to wait altogether (no limit)",
               [options](absl::Duration timeout) { options->timeout = timeout; });
-  app->add_flag_callback("--no-color", [options] { options->color = false; }, "plain text, as $NO_COLOR asks for too");
+  app->add_flag_callback(
+      "--no-color", [options] { options->color = false; }, "plain text, as $NO_COLOR asks for too");
   app->add_flag("-q,--quiet", options->quiet, "errors only");
 }
 
 void AddFlags(CLI::App* app, unsigned flags, Options* options) {
-  if (flags & kFlagFile) app->add_option("-f,--file", options->file, "YAML or textproto; - for stdin")->type_name("FILE");
+  if (flags & kFlagFile)
+    app->add_option("-f,--file", options->file, "YAML or textproto; - for stdin")->type_name("FILE");
   if (flags & kFlagDryRun) app->add_flag("--dry-run", options->dry_run, "have the server check it, and change nothing");
   if (flags & kFlagWait) {
-    app->add_flag_callback("--no-wait", [options] { options->wait = false; }, "begin it, and do not wait for its end");
+    app->add_flag_callback(
+        "--no-wait", [options] { options->wait = false; }, "begin it, and do not wait for its end");
   }
   if (flags & kFlagCanary) AddCanaryFlags(app, &options->canary);
   if (flags & kFlagAll) app->add_flag("-a,--all", options->all, "workers that have ended, too");
@@ -171,7 +180,7 @@ std::string SeeHelp(const std::string& command) {
 }
 
 // What was not understood: the first of `extras`.
-absl::Status Unexpected(const CLI::App& app, const std::string& command, const std::string& extra) {
+absl::Status Unexpected(const std::string& command, const std::string& extra) {
   std::vector<std::string> known;
   if (absl::StartsWith(extra, "-")) {
     for (const CommandDescription& description : DescribeCommands()) {
@@ -218,10 +227,10 @@ absl::StatusOr<Options> ParseCommandLine(const std::vector<std::string>& argumen
     if (!parsed().empty()) options.arguments.push_back(parsed());
     return options;
   } catch (const CLI::ExtrasError&) {
-    return Unexpected(*app, parsed(), app->remaining(/*recurse=*/true)[0]);
+    return Unexpected(parsed(), app->remaining(/*recurse=*/true)[0]);
   } catch (const CLI::RequiredError&) {
     const std::vector<std::string> rest = app->remaining(/*recurse=*/true);
-    if (!rest.empty()) return Unexpected(*app, "", rest[0]);
+    if (!rest.empty()) return Unexpected("", rest[0]);
     return WithHint(UsageError("a command is needed: greenctl COMMAND"), SeeHelp(""));
   } catch (const CLI::ParseError& error) {
     return WithHint(UsageError(error.what()), SeeHelp(parsed()));
@@ -239,7 +248,7 @@ absl::StatusOr<std::string> HelpText(const std::string& command) {
   Options options;
   std::unique_ptr<CLI::App> app = MakeApp(&options);
   if (command.empty()) return app->help();
-  if (FindCommand(command) == nullptr) return Unexpected(*app, "", command);
+  if (FindCommand(command) == nullptr) return Unexpected("", command);
   return app->get_subcommand(command)->help() + "\nFlags of every command: greenctl help\n";
 }
 
@@ -250,7 +259,7 @@ std::vector<CommandDescription> DescribeCommands() {
     std::vector<FlagDescription> flags;
     for (const CLI::Option* option : of->get_options()) {
       if (!option->nonpositional()) continue;
-      FlagDescription flag{.help = option->get_description(), .takes_value = option->get_type_size() != 0};
+      FlagDescription flag{{}, option->get_description(), option->get_type_size() != 0};
       for (const std::string& name : option->get_lnames()) flag.names.push_back("--" + name);
       for (const std::string& name : option->get_snames()) flag.names.push_back("-" + name);
       flags.push_back(std::move(flag));

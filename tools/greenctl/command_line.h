@@ -11,7 +11,8 @@
 namespace greenring::greenctl {
 
 // `arguments` without the program's name. The defaults of the connection come from `environment`'s variables. --help
-// becomes the command "help". A usage error (exit_code.h) says what is wrong, what was probably meant, and where help is.
+// becomes the command "help". A usage error (exit_code.h) says what is wrong, what was probably meant, and where help
+// is.
 absl::StatusOr<Options> ParseCommandLine(const std::vector<std::string>& arguments, const Environment& environment);
 
 // Of the program, or of one command; a usage error when there is none of this name.

@@ -1,5 +1,7 @@
 #include "tools/greenctl/commands.h"
 
+#include "tools/greenctl/top/top.h"
+
 namespace greenring::greenctl {
 namespace {
 
@@ -28,15 +30,17 @@ const std::vector<Command>& Commands() {
        "STATE is QUEUED, RUNNABLE, RUNNING, PARKED or ON_THREAD; CALL is what a parked one waits in.\n"
        "  greenctl ps web --age-min 5s",
        0, -1, kFlagAge, Ps},
-      {"stack", "", kLook, "REQUEST", "the Python stack of a request, running or parked", "  greenctl stack web/3/17", 1, 1,
-       0, ShowStack},
-      {"top", "", kLook, "[POOL...]", "what happens, full screen", "? in it lists the keys.", 0, -1, kFlagInterval, Top},
+      {"stack", "", kLook, "REQUEST", "the Python stack of a request, running or parked", "  greenctl stack web/3/17",
+       1, 1, 0, ShowStack},
+      {"top", "", kLook, "[POOL...]", "what happens, full screen", "? in it lists the keys.", 0, -1, kFlagInterval,
+       Top},
       {"watch", "", kLook, "[POOL...|OPERATION]", "statistics and events as they come, or an operation's progress",
        "  greenctl watch web --count 10\n"
        "  greenctl watch -o json          # one object a line\n"
        "  greenctl watch operations/42",
        0, -1, kFlagInterval | kFlagCount, Watch},
-      {"events", "", kLook, "[POOL...]", "what has happened", "  greenctl events web --follow", 0, -1, kFlagFollow, Events},
+      {"events", "", kLook, "[POOL...]", "what has happened", "  greenctl events web --follow", 0, -1, kFlagFollow,
+       Events},
       {"apply", "", kChange, "-f FILE", "make the pools as a file has them",
        "Each pool of the file is created, or changed where it differs. Others stay.\n"
        "  greenctl apply -f pools.yaml --dry-run\n"
@@ -51,20 +55,22 @@ const std::vector<Command>& Commands() {
       {"scale", "", kChange, "POOL WORKERS", "change how many workers a pool has", "  greenctl scale web 4", 2, 2,
        kFlagsOfChange, Scale},
       {"engine", "", kChange, "POOL ENGINE", "change what its cores are made of: ucontext, fcontext or thread",
-       "  greenctl engine web fcontext --canary 10% --canary-duration 60s", 2, 2, kFlagsOfChange | kFlagCanary, SetEngine},
-      {"delete", "", kChange, "POOL...", "drain a pool and forget it", "  greenctl delete web", 1, -1, kFlagWait, Delete},
+       "  greenctl engine web fcontext --canary 10% --canary-duration 60s", 2, 2, kFlagsOfChange | kFlagCanary,
+       SetEngine},
+      {"delete", "", kChange, "POOL...", "drain a pool and forget it", "  greenctl delete web", 1, -1, kFlagWait,
+       Delete},
       {"reload", "", kOperate, "POOL...", "new workers with the code as it is now, before the old ones stop",
        "When a new worker cannot be started, all old ones stay.\n  greenctl reload web", 1, -1, kFlagWait, Reload},
       {"drain", "", kOperate, "POOL...", "let requests finish, then end the workers; connections wait",
        "  greenctl drain web; greenctl resume web", 1, -1, kFlagWait, Drain},
-      {"resume", "", kOperate, "POOL...", "start the workers of a drained pool", "  greenctl resume web", 1, -1, kFlagWait,
-       Resume},
+      {"resume", "", kOperate, "POOL...", "start the workers of a drained pool", "  greenctl resume web", 1, -1,
+       kFlagWait, Resume},
       {"restart", "", kOperate, "WORKER...", "replace a worker; the new one is ready before it stops",
        "  greenctl restart web/3", 1, -1, kFlagWait, Restart},
       {"cancel", "", kOperate, "REQUEST|OPERATION...", "interrupt a request, or undo a change that is on its way",
        "  greenctl cancel web/3/17 --reason 'runs away'\n  greenctl cancel operations/42", 1, -1, kFlagReason, Cancel},
-      {"validate", "", kOther, "FILE...", "check configuration files; needs no server", "  greenctl validate greenring.yaml",
-       1, -1, 0, ValidateFiles},
+      {"validate", "", kOther, "FILE...", "check configuration files; needs no server",
+       "  greenctl validate greenring.yaml", 1, -1, 0, ValidateFiles},
       {"completion", "", kOther, "bash|zsh|fish", "a script that makes the shell complete greenctl's words",
        "  source <(greenctl completion bash)\n"
        "  greenctl completion zsh > \"${fpath[1]}/_greenctl\"\n"

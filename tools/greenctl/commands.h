@@ -48,7 +48,6 @@ absl::Status Get(Session& session);
 absl::Status Describe(Session& session);
 absl::Status Ps(Session& session);
 absl::Status ShowStack(Session& session);
-absl::Status Top(Session& session);
 absl::Status Watch(Session& session);
 absl::Status Events(Session& session);
 

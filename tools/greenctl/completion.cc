@@ -58,7 +58,8 @@ else
 fi
 )";
 
-constexpr char kFish[] = R"(# greenctl's words for fish: greenctl completion fish > ~/.config/fish/completions/greenctl.fish
+constexpr char kFish[] =
+    R"(# greenctl's words for fish: greenctl completion fish > ~/.config/fish/completions/greenctl.fish
 function __greenctl_complete
     set -l words (commandline -opc) (commandline -ct)
     greenctl __complete -- $words[2..-1] 2>/dev/null

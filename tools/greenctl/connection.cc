@@ -67,7 +67,8 @@ std::string OwnerOf(const std::string& path) {
 }
 
 constexpr char kHowToStart[] =
-    "is the server running? \"server --app=module:callable\" starts one; --server or $GREENRING_CONTROL says where it is";
+    "is the server running? \"server --app=module:callable\" starts one; --server or $GREENRING_CONTROL says where it "
+    "is";
 
 }  // namespace
 
@@ -92,8 +93,9 @@ absl::Status Unreachable(const std::string& address, const std::string& message)
                         kExitUnreachable);
   };
   if (!absl::StartsWith(address, "unix:")) {
-    return WithHint(unreachable(message), "is the server running there, with --control and these certificates' "
-                                          "authority as --control_tls_client_ca?");
+    return WithHint(unreachable(message),
+                    "is the server running there, with --control and these certificates' "
+                    "authority as --control_tls_client_ca?");
   }
   const std::string path(absl::StripPrefix(address, "unix:"));
   const int error = ConnectErrno(path);
@@ -110,7 +112,8 @@ absl::Status Unreachable(const std::string& address, const std::string& message)
 }
 
 absl::Status FromGrpc(int code, const std::string& message, const std::string& details) {
-  absl::Status status(static_cast<absl::StatusCode>(code), message);
+  const auto status_code = static_cast<absl::StatusCode>(code);
+  absl::Status status(status_code, message.empty() ? absl::StatusCodeToString(status_code) : message);
   google::rpc::Status rpc;
   if (rpc.ParseFromString(details)) {
     for (const google::protobuf::Any& detail : rpc.details()) {

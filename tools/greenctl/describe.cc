@@ -8,13 +8,13 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "control/config/config_file.h"
+#include "proto/histogram.h"
 #include "tools/greenctl/commands.h"
 #include "tools/greenctl/exit_code.h"
 #include "tools/greenctl/human.h"
 #include "tools/greenctl/progress.h"
 #include "tools/greenctl/resource_name.h"
 #include "tools/greenctl/session.h"
-#include "proto/histogram.h"
 #include "tools/greenctl/tables.h"
 
 namespace greenring::greenctl {
@@ -52,7 +52,11 @@ class Sheet {
 };
 
 Table HistogramTable(const v1::Statistics& statistics) {
-  Table table({{""}, {"COUNT", Table::kRight}, {"MEAN", Table::kRight}, {"P50", Table::kRight}, {"P99", Table::kRight},
+  Table table({{""},
+               {"COUNT", Table::kRight},
+               {"MEAN", Table::kRight},
+               {"P50", Table::kRight},
+               {"P99", Table::kRight},
                {"P99.9", Table::kRight}});
   const std::pair<const char*, const v1::Histogram*> rows[] = {{"queue wait", &statistics.queue_wait()},
                                                                {"run time", &statistics.run_time()},
@@ -61,10 +65,10 @@ Table HistogramTable(const v1::Statistics& statistics) {
   for (const auto& [name, histogram] : rows) {
     if (histogram->count() <= 0) continue;
     auto quantile = [histogram = histogram](double fraction) {
-      return FormatDuration(absl::Nanoseconds(proto::QuantileNs(*histogram, fraction)));
+      return HumanDuration(absl::Nanoseconds(proto::QuantileNs(*histogram, fraction)));
     };
     table.Add({name, absl::StrCat(histogram->count()),
-               FormatDuration(absl::Nanoseconds(histogram->sum_ns() / histogram->count())), quantile(0.5),
+               HumanDuration(absl::Nanoseconds(histogram->sum_ns() / histogram->count())), quantile(0.5),
                quantile(0.99), quantile(0.999)});
   }
   return table;
@@ -79,25 +83,25 @@ std::string Pairs(const Map& map) {
 void DescribeStatistics(const v1::Statistics& statistics, Sheet* sheet) {
   sheet->Line("Cores", absl::StrCat(statistics.cores_busy(), " busy of ", statistics.cores(), ", ",
                                     statistics.queue_depth(), " requests queued"));
-  sheet->Line("Connections", absl::StrCat(statistics.connections(), " open, ", statistics.connections_accepted(),
-                                          " accepted"));
-  sheet->Line("Requests", absl::StrCat(statistics.requests(), ", refused ", statistics.requests_refused(),
-                                       ", timed out ", statistics.requests_timed_out(), ", cancelled ",
-                                       statistics.requests_cancelled()));
+  sheet->Line("Connections",
+              absl::StrCat(statistics.connections(), " open, ", statistics.connections_accepted(), " accepted"));
+  sheet->Line("Requests",
+              absl::StrCat(statistics.requests(), ", refused ", statistics.requests_refused(), ", timed out ",
+                           statistics.requests_timed_out(), ", cancelled ", statistics.requests_cancelled()));
   sheet->Line("Responses", Pairs(statistics.responses_by_status()));
   sheet->Line("Parks", Pairs(statistics.parks_by_call()));
-  sheet->Line("Processor time", FormatDuration(absl::Nanoseconds(statistics.cpu_ns())));
-  sheet->Line("Memory", absl::StrCat(FormatBytes(statistics.rss_bytes()), " resident, deepest stack ",
-                                     FormatBytes(statistics.stack_deepest_bytes())));
-  sheet->Line("Bytes", absl::StrCat(FormatBytes(statistics.bytes_received()), " received, ",
-                                    FormatBytes(statistics.bytes_sent()), " sent"));
+  sheet->Line("Processor time", HumanDuration(absl::Nanoseconds(statistics.cpu_ns())));
+  sheet->Line("Memory", absl::StrCat(HumanBytes(statistics.rss_bytes()), " resident, deepest stack ",
+                                     HumanBytes(statistics.stack_deepest_bytes())));
+  sheet->Line("Bytes", absl::StrCat(HumanBytes(statistics.bytes_received()), " received, ",
+                                    HumanBytes(statistics.bytes_sent()), " sent"));
   if (statistics.stack_overflows() > 0) sheet->Line("Stack overflows", absl::StrCat(statistics.stack_overflows()));
   sheet->Block("Times", HistogramTable(statistics));
 }
 
 Table GenerationTable(const google::protobuf::RepeatedPtrField<v1::GenerationStatus>& generations) {
-  Table table({{"GENERATION", Table::kRight}, {"WORKERS", Table::kRight}, {"CORES", Table::kRight},
-               {"BUSY", Table::kRight}});
+  Table table(
+      {{"GENERATION", Table::kRight}, {"WORKERS", Table::kRight}, {"CORES", Table::kRight}, {"BUSY", Table::kRight}});
   for (const v1::GenerationStatus& generation : generations) {
     table.Add({absl::StrCat(generation.generation()), absl::StrCat(generation.workers()),
                absl::StrCat(generation.cores()), absl::StrCat(generation.cores_busy())});
@@ -107,9 +111,9 @@ Table GenerationTable(const google::protobuf::RepeatedPtrField<v1::GenerationSta
 
 // What can be set, without what the server says.
 std::string ConfigurationOf(v1::Pool pool) {
-  for (auto clear : {&v1::Pool::clear_name, &v1::Pool::clear_generation, &v1::Pool::clear_etag,
-                     &v1::Pool::clear_create_time, &v1::Pool::clear_update_time, &v1::Pool::clear_drained,
-                     &v1::Pool::clear_status}) {
+  for (auto clear :
+       {&v1::Pool::clear_name, &v1::Pool::clear_generation, &v1::Pool::clear_etag, &v1::Pool::clear_create_time,
+        &v1::Pool::clear_update_time, &v1::Pool::clear_drained, &v1::Pool::clear_status}) {
     (pool.*clear)();
   }
   return control::ToYaml(pool);
@@ -175,15 +179,15 @@ absl::Status DescribeRequest(Session& session, Client& client, const std::string
   sheet.Line("Client", request.client());
   sheet.Line("Request id", request.request_id());
   sheet.Time("Started", request.start_time());
-  sheet.Line("Age", FormatDuration(ToDuration(request.age())));
+  sheet.Line("Age", HumanDuration(ToDuration(request.age())));
   sheet.Time("Deadline", request.deadline());
   const std::string wait = WaitOf(request);
   sheet.Line("State", absl::StrCat(v1::Request::State_Name(request.state()), wait.empty() ? "" : " in ", wait, " for ",
-                                   FormatDuration(ToDuration(request.in_state()))));
-  sheet.Line("Processor time", absl::StrCat(FormatDuration(ToDuration(request.cpu_time())), ", ", request.switches(),
-                                            " switches"));
-  sheet.Line("C stack", absl::StrCat(FormatBytes(request.stack_use_bytes()), " of ",
-                                     FormatBytes(request.stack_size_bytes())));
+                                   HumanDuration(ToDuration(request.in_state()))));
+  sheet.Line("Processor time",
+             absl::StrCat(HumanDuration(ToDuration(request.cpu_time())), ", ", request.switches(), " switches"));
+  sheet.Line("C stack",
+             absl::StrCat(HumanBytes(request.stack_use_bytes()), " of ", HumanBytes(request.stack_size_bytes())));
   sheet.Line("Core", absl::StrCat(v1::Engine_Name(request.engine()), ", generation ", request.generation(),
                                   ", green thread ", request.green_thread()));
   sheet.Block("Stack", stack->python());

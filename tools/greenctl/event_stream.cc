@@ -96,9 +96,6 @@ absl::Status PrintKnownEvents(Session& session, Client& client, const std::vecto
   absl::StatusOr<v1::WatchRequest> request = RequestFor(session, pools);
   if (!request.ok()) return request.status();
   *request->mutable_statistics_interval() = ToProto(kStatisticsInterval);
-  for (const std::string& pool : request->pools()) {
-    if (const absl::Status status = client.GetPool(pool).status(); !status.ok()) return status;
-  }
   google::protobuf::RepeatedPtrField<v1::Event> events;
   Cancellation cancellation;
   absl::Status status;

@@ -100,8 +100,9 @@ absl::Status GetRequests(Session& session, Client& client, Names names) {
     if (!some.ok()) return some.status();
     response.MergeFrom(*some);
   }
-  std::stable_sort(response.mutable_requests()->begin(), response.mutable_requests()->end(),
-                   [](const v1::Request& a, const v1::Request& b) { return ToDuration(a.age()) > ToDuration(b.age()); });
+  std::stable_sort(
+      response.mutable_requests()->begin(), response.mutable_requests()->end(),
+      [](const v1::Request& a, const v1::Request& b) { return ToDuration(a.age()) > ToDuration(b.age()); });
   for (const std::string& worker : response.unreachable()) {
     session.err() << "greenctl: worker " << ShortName(worker) << " did not answer in time; its requests are missing\n";
   }

@@ -44,7 +44,7 @@ std::string FormatScaled(double value, double step, const char* const* units) {
 
 }  // namespace
 
-std::string FormatDuration(absl::Duration duration) {
+std::string HumanDuration(absl::Duration duration) {
   if (duration <= absl::ZeroDuration()) return "0s";
   const int64_t us = absl::ToInt64Microseconds(duration);
   if (us < 1000) return absl::StrCat(us, "us");
@@ -58,17 +58,17 @@ std::string FormatDuration(absl::Duration duration) {
   return absl::StrFormat("%dd%02dh", seconds / 86400, seconds / 3600 % 24);
 }
 
-std::string FormatBytes(int64_t bytes) {
+std::string HumanBytes(int64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", nullptr};
   return FormatScaled(static_cast<double>(std::max<int64_t>(bytes, 0)), 1024, kUnits);
 }
 
-std::string FormatCount(double count) {
+std::string HumanCount(double count) {
   static constexpr const char* kUnits[] = {"", "k", "M", "G", "T", nullptr};
   return FormatScaled(count < 1000 ? std::round(std::max(count, 0.0) * 10) / 10 : count, 1000, kUnits);
 }
 
-std::string FormatPercent(double percent) {
+std::string HumanPercent(double percent) {
   const double rounded = std::round(percent * 10) / 10;
   const bool whole = rounded >= 10 || rounded == std::floor(rounded);
   return absl::StrFormat(whole ? "%.0f%%" : "%.1f%%", rounded);

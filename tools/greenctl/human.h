@@ -12,16 +12,16 @@
 namespace greenring::greenctl {
 
 // Two units at most, both counted down: "412us", "85ms", "7.4s", "3m12s", "5h07m", "12d04h". Negative: "0s".
-std::string FormatDuration(absl::Duration duration);
+std::string HumanDuration(absl::Duration duration);
 
 // Powers of 1024: "512B", "64KiB", "1.5MiB", "12GiB".
-std::string FormatBytes(int64_t bytes);
+std::string HumanBytes(int64_t bytes);
 
 // Powers of 1000: "950", "12.3k", "4.0M".
-std::string FormatCount(double count);
+std::string HumanCount(double count);
 
 // "0.4%", "37%".
-std::string FormatPercent(double percent);
+std::string HumanPercent(double percent);
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration);
 absl::Time ToTime(const google::protobuf::Timestamp& timestamp);

@@ -5,46 +5,46 @@
 namespace greenring::greenctl {
 namespace {
 
-TEST(FormatDurationTest, ShowsTheTwoUnitsThatMatter) {
-  EXPECT_EQ(FormatDuration(absl::Microseconds(412)), "412us");
-  EXPECT_EQ(FormatDuration(absl::Microseconds(7450)), "7.4ms");
-  EXPECT_EQ(FormatDuration(absl::Milliseconds(85)), "85ms");
-  EXPECT_EQ(FormatDuration(absl::Milliseconds(7450)), "7.4s");
-  EXPECT_EQ(FormatDuration(absl::Seconds(7)), "7s");
-  EXPECT_EQ(FormatDuration(absl::Seconds(59)), "59s");
-  EXPECT_EQ(FormatDuration(absl::Minutes(3) + absl::Seconds(12)), "3m12s");
-  EXPECT_EQ(FormatDuration(absl::Hours(5) + absl::Minutes(7)), "5h07m");
-  EXPECT_EQ(FormatDuration(absl::Hours(12 * 24 + 4)), "12d04h");
+TEST(HumanDurationTest, ShowsTheTwoUnitsThatMatter) {
+  EXPECT_EQ(HumanDuration(absl::Microseconds(412)), "412us");
+  EXPECT_EQ(HumanDuration(absl::Microseconds(7450)), "7.4ms");
+  EXPECT_EQ(HumanDuration(absl::Milliseconds(85)), "85ms");
+  EXPECT_EQ(HumanDuration(absl::Milliseconds(7450)), "7.4s");
+  EXPECT_EQ(HumanDuration(absl::Seconds(7)), "7s");
+  EXPECT_EQ(HumanDuration(absl::Seconds(59)), "59s");
+  EXPECT_EQ(HumanDuration(absl::Minutes(3) + absl::Seconds(12)), "3m12s");
+  EXPECT_EQ(HumanDuration(absl::Hours(5) + absl::Minutes(7)), "5h07m");
+  EXPECT_EQ(HumanDuration(absl::Hours(12 * 24 + 4)), "12d04h");
 }
 
-TEST(FormatDurationTest, NeverRoundsUpToTheNextUnit) {
-  EXPECT_EQ(FormatDuration(absl::Milliseconds(59'999)), "59s");
-  EXPECT_EQ(FormatDuration(absl::Milliseconds(9'999)), "9.9s");
-  EXPECT_EQ(FormatDuration(absl::Microseconds(999'999)), "999ms");
+TEST(HumanDurationTest, NeverRoundsUpToTheNextUnit) {
+  EXPECT_EQ(HumanDuration(absl::Milliseconds(59'999)), "59s");
+  EXPECT_EQ(HumanDuration(absl::Milliseconds(9'999)), "9.9s");
+  EXPECT_EQ(HumanDuration(absl::Microseconds(999'999)), "999ms");
 }
 
-TEST(FormatDurationTest, ANegativeAgeIsZero) { EXPECT_EQ(FormatDuration(absl::Seconds(-3)), "0s"); }
+TEST(HumanDurationTest, ANegativeAgeIsZero) { EXPECT_EQ(HumanDuration(absl::Seconds(-3)), "0s"); }
 
-TEST(FormatBytesTest, CountsInPowersOf1024) {
-  EXPECT_EQ(FormatBytes(0), "0B");
-  EXPECT_EQ(FormatBytes(512), "512B");
-  EXPECT_EQ(FormatBytes(65536), "64KiB");
-  EXPECT_EQ(FormatBytes(1572864), "1.5MiB");
-  EXPECT_EQ(FormatBytes(int64_t{12} << 30), "12GiB");
+TEST(HumanBytesTest, CountsInPowersOf1024) {
+  EXPECT_EQ(HumanBytes(0), "0B");
+  EXPECT_EQ(HumanBytes(512), "512B");
+  EXPECT_EQ(HumanBytes(65536), "64KiB");
+  EXPECT_EQ(HumanBytes(1572864), "1.5MiB");
+  EXPECT_EQ(HumanBytes(int64_t{12} << 30), "12GiB");
 }
 
-TEST(FormatCountTest, CountsInPowersOf1000) {
-  EXPECT_EQ(FormatCount(950), "950");
-  EXPECT_EQ(FormatCount(0.34), "0.3");
-  EXPECT_EQ(FormatCount(12345), "12k");
-  EXPECT_EQ(FormatCount(4.04e6), "4.0M");
+TEST(HumanCountTest, CountsInPowersOf1000) {
+  EXPECT_EQ(HumanCount(950), "950");
+  EXPECT_EQ(HumanCount(0.34), "0.3");
+  EXPECT_EQ(HumanCount(12345), "12k");
+  EXPECT_EQ(HumanCount(4.04e6), "4.0M");
 }
 
-TEST(FormatPercentTest, HasADigitBehindThePointBelowTen) {
-  EXPECT_EQ(FormatPercent(0), "0%");
-  EXPECT_EQ(FormatPercent(0.44), "0.4%");
-  EXPECT_EQ(FormatPercent(37.2), "37%");
-  EXPECT_EQ(FormatPercent(9.98), "10%");
+TEST(HumanPercentTest, HasADigitBehindThePointBelowTen) {
+  EXPECT_EQ(HumanPercent(0), "0%");
+  EXPECT_EQ(HumanPercent(0.44), "0.4%");
+  EXPECT_EQ(HumanPercent(37.2), "37%");
+  EXPECT_EQ(HumanPercent(9.98), "10%");
 }
 
 TEST(ProtoDurationTest, SurvivesTheWayThereAndBack) {

@@ -15,11 +15,6 @@ Interrupt::Handler::~Handler() {
   interrupt_->function_ = nullptr;
 }
 
-bool Interrupt::Handler::called() const {
-  absl::MutexLock lock(&interrupt_->mutex_);
-  return interrupt_->called_;
-}
-
 bool Interrupt::Trigger() {
   absl::MutexLock lock(&mutex_);
   if (!function_ || called_) return false;

@@ -2,7 +2,6 @@
 //
 //   Interrupt::Handler handler(environment.interrupt, [&] { cancellation.Cancel(); });
 //   ... wait ...
-//   if (handler.called()) ...
 //
 // Thread-safe.
 #pragma once
@@ -24,8 +23,6 @@ class Interrupt {
     Handler(const Handler&) = delete;
     Handler& operator=(const Handler&) = delete;
 
-    bool called() const;
-
    private:
     Interrupt* const interrupt_;
   };
@@ -34,7 +31,7 @@ class Interrupt {
   bool Trigger();
 
  private:
-  mutable absl::Mutex mutex_;
+  absl::Mutex mutex_;
   std::function<void()> function_ ABSL_GUARDED_BY(mutex_);
   bool called_ ABSL_GUARDED_BY(mutex_) = false;
 };

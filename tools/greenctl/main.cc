@@ -1,10 +1,13 @@
 // greenctl: shows and changes what a Greenring server does. See docs/GREENCTL.md.
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <clocale>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -27,7 +30,7 @@ void HandleSignals(Interrupt* interrupt) {
   std::thread([signals, interrupt] {
     int signal;
     while (sigwait(&signals, &signal) == 0) {
-      if (!interrupt->Trigger()) _exit(128 + signal);
+      if (!interrupt->Trigger()) std::quick_exit(128 + signal);  // with the terminal put right (top/terminal.h)
     }
   }).detach();
 }
@@ -39,8 +42,12 @@ int TerminalColumns(int fd) {
 
 int Main(int argc, char** argv) {
   std::setlocale(LC_ALL, "");
+  // `bazel run` starts its programs elsewhere; the paths of -f are relative to where the user is.
+  if (const char* directory = getenv("BUILD_WORKING_DIRECTORY"); directory != nullptr && chdir(directory) != 0) {
+    std::cerr << "greenctl: " << directory << ": " << strerror(errno) << std::endl;
+  }
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // errors are greenctl's to tell
-  static Interrupt interrupt;  // outlives the thread that uses it
+  static Interrupt interrupt;                         // outlives the thread that uses it
   HandleSignals(&interrupt);
   Environment environment{
       .in = &std::cin,

@@ -28,7 +28,8 @@ absl::Status ForEach(Session& session, Resolve resolve, Begin begin, const char*
   for (const std::string& name : names) {
     absl::StatusOr<v1::Operation> operation = ((*client)->*begin)(name);
     if (!operation.ok()) return operation.status();
-    const absl::Status status = FinishOperation(session, *std::move(operation), absl::StrCat(ShortName(name), " ", done));
+    const absl::Status status =
+        FinishOperation(session, *std::move(operation), absl::StrCat(ShortName(name), " ", done));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

@@ -57,9 +57,9 @@ struct Place {
 };
 
 absl::Status NoSuchField(const std::string& path) {
-  return WithHint(UsageError(absl::StrCat("a pool has no field ", Printable(path),
-                                          control::DidYouMean(path, AssignablePaths()))),
-                  "greenctl describe POOL shows the fields");
+  return WithHint(
+      UsageError(absl::StrCat("a pool has no field ", Printable(path), control::DidYouMean(path, AssignablePaths()))),
+      "greenctl describe POOL shows the fields");
 }
 
 absl::StatusOr<Place> FindPlace(const std::string& path) {
@@ -161,7 +161,14 @@ absl::Status Assign(const Place& place, const std::string& path, const std::stri
   if (value.empty()) return absl::OkStatus();  // in the mask and not in the pool: the default
   v1::Pool parsed;
   const absl::Status status = control::ParseYaml(ToYamlDocument(place, value), path, &parsed);
-  if (!status.ok()) return WithExitCode(status, kExitInvalid);
+  if (!status.ok()) {
+    // Lines and columns are those of a document that nobody has seen.
+    const std::string message(status.message());
+    const size_t position = absl::StartsWith(message, path + ":") ? message.find(": ") : std::string::npos;
+    return WithExitCode(
+        absl::InvalidArgumentError(position == std::string::npos ? message : message.substr(position + 2)),
+        kExitInvalid);
+  }
   pool->MergeFrom(parsed);
   return absl::OkStatus();
 }

@@ -11,9 +11,9 @@ namespace greenring::greenctl {
 
 namespace v1 = ::greenring::control::v1;
 
-// The request that changes `current` so, mask and all. Values are as in YAML, of text taken literally; an empty one means
-// the default. An entry of a map ("application.environment.DEBUG=1") leaves the others as they are in `current`, whose
-// etag the request then has. Usage errors name the field, and the one that was probably meant.
+// The request that changes `current` so, mask and all. Values are as in YAML, of text taken literally; an empty one
+// means the default. An entry of a map ("application.environment.DEBUG=1") leaves the others as they are in `current`,
+// whose etag the request then has. Usage errors name the field, and the one that was probably meant.
 absl::StatusOr<v1::UpdatePoolRequest> ChangeOf(const v1::Pool& current, const std::vector<std::string>& assignments);
 
 // Every path that may be assigned, as in "timeouts.drain": for completion.

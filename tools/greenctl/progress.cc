@@ -12,11 +12,10 @@ namespace greenring::greenctl {
 namespace {
 
 absl::Status FailureOf(const v1::Operation& operation) {
-  return WithHint(
-      WithExitCode(absl::AbortedError(absl::StrCat(operation.verb(), " ", ShortName(operation.target()),
-                                                   " failed: ", operation.error().message())),
-                   kExitFailed),
-      absl::StrCat("greenctl events ", ShortName(PoolOf(operation.target())), " shows what happened"));
+  return WithHint(WithExitCode(absl::AbortedError(absl::StrCat(operation.verb(), " ", ShortName(operation.target()),
+                                                               " failed: ", operation.error().message())),
+                               kExitFailed),
+                  absl::StrCat("greenctl events ", ShortName(PoolOf(operation.target())), " shows what happened"));
 }
 
 void SayThatItGoesOn(Session& session, const v1::Operation& operation) {
@@ -35,7 +34,7 @@ absl::Status PrintResult(Session& session, const v1::Operation& operation, const
   if (operation.generation() > 0) absl::StrAppend(&words, ", generation ", operation.generation());
   if (operation.has_end_time() && operation.has_create_time()) {
     const absl::Duration took = ToTime(operation.end_time()) - ToTime(operation.create_time());
-    if (took >= absl::Milliseconds(1)) absl::StrAppend(&words, ", in ", FormatDuration(took));
+    if (took >= absl::Milliseconds(1)) absl::StrAppend(&words, ", in ", HumanDuration(took));
   }
   session.Say(words);
   return absl::OkStatus();
@@ -82,8 +81,8 @@ absl::Status FinishOperation(Session& session, v1::Operation operation, const st
     if (session.structured()) return session.PrintDocument(operation);
     const bool name_only = session.options().format == OutputFormat::kName;
     session.Say(name_only ? operation.name()
-                          : absl::StrCat(operation.name(), ": ", DescribeProgress(operation),
-                                         "; greenctl watch ", operation.name(), " follows it"));
+                          : absl::StrCat(operation.name(), ": ", DescribeProgress(operation), "; greenctl watch ",
+                                         operation.name(), " follows it"));
     return absl::OkStatus();
   }
   if (!operation.done()) {

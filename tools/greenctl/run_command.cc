@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "control/config/field_violations.h"
 #include "tools/greenctl/command_line.h"
 #include "tools/greenctl/commands.h"
@@ -21,7 +21,9 @@ void PrintError(const absl::Status& status, const Options& options, std::ostream
   } else {
     err << "greenctl: this is not possible:\n";
     for (const control::FieldViolation& violation : violations) {
-      err << "  " << Printable(violation.field) << ": " << Printable(violation.description) << '\n';
+      // Of a request about one pool: "pool.workers" is what was typed as "workers".
+      err << "  " << Printable(absl::StripPrefix(violation.field, "pool.")) << ": " << Printable(violation.description)
+          << '\n';
     }
   }
   std::string hint = HintOf(status);

@@ -13,7 +13,7 @@ namespace {
 using Columns = std::vector<Table::Column>;
 
 std::string AgeOf(const google::protobuf::Timestamp& since, absl::Time now) {
-  return since.seconds() == 0 ? "" : FormatDuration(now - ToTime(since));
+  return since.seconds() == 0 ? "" : HumanDuration(now - ToTime(since));
 }
 
 // "2/8": how many of how many.
@@ -68,7 +68,7 @@ Table PoolTable(const google::protobuf::RepeatedPtrField<v1::Pool>& pools, bool 
                                       Of(pool.status().workers_ready(), pool.workers()),
                                       absl::StrCat(pool.async_cores()),
                                       v1::Engine_Name(pool.engine()),
-                                      FormatBytes(pool.stack_size_bytes()),
+                                      HumanBytes(pool.stack_size_bytes()),
                                       GenerationOf(pool),
                                       absl::StrCat(pool.status().restarts()),
                                       AgeOf(pool.create_time(), now)};
@@ -105,14 +105,14 @@ Table WorkerTable(const google::protobuf::RepeatedPtrField<v1::Worker>& workers,
                                       Of(statistics.cores_busy(), statistics.cores()),
                                       absl::StrCat(statistics.queue_depth()),
                                       absl::StrCat(statistics.requests()),
-                                      FormatDuration(absl::Nanoseconds(statistics.cpu_ns())),
-                                      FormatBytes(statistics.rss_bytes()),
+                                      HumanDuration(absl::Nanoseconds(statistics.cpu_ns())),
+                                      HumanBytes(statistics.rss_bytes()),
                                       absl::StrCat(worker.generation()),
                                       AgeOf(worker.start_time(), now)};
     if (wide) {
       cells.push_back(absl::StrJoin(worker.cpus(), ","));
       cells.push_back(absl::StrCat(statistics.connections()));
-      cells.push_back(FormatBytes(statistics.stack_deepest_bytes()));
+      cells.push_back(HumanBytes(statistics.stack_deepest_bytes()));
       cells.push_back(worker.end_reason());
     }
     table.Add(std::move(cells));
@@ -121,27 +121,41 @@ Table WorkerTable(const google::protobuf::RepeatedPtrField<v1::Worker>& workers,
 }
 
 Table RequestTable(const google::protobuf::RepeatedPtrField<v1::Request>& requests, bool wide) {
-  Columns columns = {{"NAME"},  {"AGE", Table::kRight},      {"STATE"}, {"CALL"},   {"FD PEER"}, {"CPU", Table::kRight},
-                     {"SWITCHES", Table::kRight}, {"STACK"}, {"METHOD"}, {"PATH"}};
+  Columns columns = {{"NAME"},
+                     {"AGE", Table::kRight},
+                     {"STATE"},
+                     {"CALL"},
+                     {"FD PEER"},
+                     {"CPU", Table::kRight},
+                     {"SWITCHES", Table::kRight},
+                     {"STACK"},
+                     {"METHOD"},
+                     {"PATH"}};
   if (wide) {
-    Append(&columns, {{"IN_STATE", Table::kRight}, {"DEADLINE"}, {"CLIENT"}, {"HOST"}, {"ENGINE"},
-                      {"GENERATION", Table::kRight}, {"GREEN_THREAD", Table::kRight}, {"REQUEST_ID"}});
+    Append(&columns, {{"IN_STATE", Table::kRight},
+                      {"DEADLINE"},
+                      {"CLIENT"},
+                      {"HOST"},
+                      {"ENGINE"},
+                      {"GENERATION", Table::kRight},
+                      {"GREEN_THREAD", Table::kRight},
+                      {"REQUEST_ID"}});
   }
   Table table(columns);
   for (const v1::Request& request : requests) {
     std::vector<std::string> cells = {
         ShortName(request.name()),
-        FormatDuration(ToDuration(request.age())),
+        HumanDuration(ToDuration(request.age())),
         v1::Request::State_Name(request.state()),
         request.call(),
         DescriptorOf(request),
-        FormatDuration(ToDuration(request.cpu_time())),
+        HumanDuration(ToDuration(request.cpu_time())),
         absl::StrCat(request.switches()),
-        absl::StrCat(FormatBytes(request.stack_use_bytes()), "/", FormatBytes(request.stack_size_bytes())),
+        absl::StrCat(HumanBytes(request.stack_use_bytes()), "/", HumanBytes(request.stack_size_bytes())),
         request.method(),
         request.target()};
     if (wide) {
-      cells.push_back(FormatDuration(ToDuration(request.in_state())));
+      cells.push_back(HumanDuration(ToDuration(request.in_state())));
       cells.push_back(request.has_deadline() ? FormatClock(request.deadline()) : "");
       cells.push_back(request.client());
       cells.push_back(request.host());
@@ -175,7 +189,7 @@ Table OperationTable(const google::protobuf::RepeatedPtrField<v1::Operation>& op
         ShortName(operation.target()),
         OperationState(operation),
         AgeOf(operation.create_time(), now),
-        operation.done() ? FormatDuration(ToTime(operation.end_time()) - ToTime(operation.create_time())) : "",
+        operation.done() ? HumanDuration(ToTime(operation.end_time()) - ToTime(operation.create_time())) : "",
         operation.has_error() ? operation.error().message() : operation.stage()};
     if (wide) {
       cells.push_back(operation.generation() == 0 ? "" : absl::StrCat(operation.generation()));
@@ -214,8 +228,8 @@ std::string EventLine(const v1::Event& event) {
 std::string RequestLine(const v1::Request& request) {
   std::string line = absl::StrCat(ShortName(request.name()), " ", v1::Request::State_Name(request.state()));
   if (const std::string wait = WaitOf(request); !wait.empty()) absl::StrAppend(&line, " in ", wait);
-  if (request.has_in_state()) absl::StrAppend(&line, " for ", FormatDuration(ToDuration(request.in_state())));
-  absl::StrAppend(&line, ", age ", FormatDuration(ToDuration(request.age())), ": ", request.method(), " ",
+  if (request.has_in_state()) absl::StrAppend(&line, " for ", HumanDuration(ToDuration(request.in_state())));
+  absl::StrAppend(&line, ", age ", HumanDuration(ToDuration(request.age())), ": ", request.method(), " ",
                   request.target());
   return Printable(line);
 }

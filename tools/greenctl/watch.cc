@@ -17,6 +17,9 @@
 namespace greenring::greenctl {
 namespace {
 
+// There is no quantile of no requests.
+std::string OrDash(absl::Duration duration) { return duration > absl::ZeroDuration() ? HumanDuration(duration) : "-"; }
+
 // The lines of `watch`: statistics in columns, under titles now and then, and events between them.
 class WatchPrinter {
  public:
@@ -48,7 +51,8 @@ class WatchPrinter {
   void PrintStatistics(const v1::PoolStatistics& now) {
     const auto before = last_.find(now.pool());
     if (before != last_.end()) {
-      PrintLine(now, RatesBetween(before->second.total(), now.total(), ToTime(now.time()) - ToTime(before->second.time())));
+      PrintLine(now,
+                RatesBetween(before->second.total(), now.total(), ToTime(now.time()) - ToTime(before->second.time())));
       CountInterval(now.pool());
     }
     last_[now.pool()] = now;
@@ -56,14 +60,15 @@ class WatchPrinter {
 
   void PrintLine(const v1::PoolStatistics& now, const Rates& rates) {
     if (lines_++ % kLinesUnderTitles == 0) {
-      session_->out() << "TIME      POOL                CORES  QUEUE    REQ/S      P50      P99    ERR/S   CPU      RSS\n";
+      session_->out()
+          << "TIME      POOL                CORES  QUEUE    REQ/S      P50      P99    ERR/S   CPU      RSS\n";
     }
     const std::string cores = absl::StrCat(now.total().cores_busy(), "/", now.total().cores());
     session_->out() << absl::StrFormat("%s  %-12s %12s %6d %8s %8s %8s %8s %5s %8s", FormatClock(now.time()),
                                        ShortName(now.pool()), cores, now.total().queue_depth(),
-                                       FormatCount(rates.requests_per_s), FormatDuration(rates.run_time_p50),
-                                       FormatDuration(rates.run_time_p99), FormatCount(rates.errors_per_s),
-                                       FormatPercent(rates.cpu_percent), FormatBytes(now.total().rss_bytes()))
+                                       HumanCount(rates.requests_per_s), OrDash(rates.run_time_p50),
+                                       OrDash(rates.run_time_p99), HumanCount(rates.errors_per_s),
+                                       HumanPercent(rates.cpu_percent), HumanBytes(now.total().rss_bytes()))
                     << std::endl;
   }
 
@@ -97,7 +102,6 @@ absl::Status Watch(Session& session) {
     }
     const absl::StatusOr<std::string> name = PoolName(text);
     if (!name.ok()) return name.status();
-    if (const absl::Status status = (*client)->GetPool(*name).status(); !status.ok()) return status;
     request.add_pools(*name);
   }
   *request.mutable_statistics_interval() = ToProto(session.options().interval);
