@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "base/version.h"
 #include "control/config/flags.h"
 #include "control/master.h"
 #include "greenring/control/v1/config.pb.h"
@@ -35,7 +36,7 @@ int main(int argc, char** argv) {
       std::fputs(control::HelpText().c_str(), stdout);
       return 0;
     case CommandLine::Mode::kVersion:
-      std::printf("greenring %s\n", control::kVersion);
+      std::printf("greenring %s\n", greenring::kVersion);
       return 0;
     case CommandLine::Mode::kValidate:
       std::puts("greenring: nothing is wrong with the configuration");

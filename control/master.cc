@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/version.h"
 #include "control/asio_timers.h"
 #include "control/config/field_violations.h"
 #include "control/config/pool_config.h"

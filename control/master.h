@@ -16,8 +16,6 @@
 
 namespace greenring::control {
 
-inline constexpr char kVersion[] = "1.0";
-
 struct MasterOptions {
   v1::Configuration configuration;  // checked, and every default filled in
   // The configuration as it is now, for SIGHUP. Null: it cannot change.
