@@ -51,8 +51,8 @@ const char* Words(v1::Event::Kind kind) {
 void EventPrinter::OnEvent(const v1::Event& event) {
   std::string line;
   std::string message = event.message();
-  // The pool says why, once, when no worker at all can be started; each worker's own line does not repeat a traceback.
-  if (event.kind() == v1::Event::WORKER_START_FAILED && message.find('\n') != std::string::npos) message.clear();
+  // A worker has written its traceback to its stderr, which is the master's: the last line says what it means.
+  if (const size_t end = message.rfind('\n'); end != std::string::npos) message.erase(0, end + 1);
   for (const std::string& part : {event.resource(), std::string(Words(event.kind())), message}) {
     if (!part.empty()) absl::StrAppend(&line, line.empty() ? "" : ": ", part);
   }

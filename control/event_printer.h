@@ -12,7 +12,7 @@ namespace greenring::control {
 
 class EventPrinter final : public ControlPlane::Observer {
  public:
-  // `write` gets lines without their end; a traceback is several in one.
+  // `write` gets lines without their end.
   explicit EventPrinter(std::function<void(const std::string&)> write) : write_(std::move(write)) {}
 
   void OnEvent(const v1::Event& event) override;

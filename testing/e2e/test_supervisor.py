@@ -11,7 +11,7 @@ import unittest
 
 from fixture import APPS, Server, eventually, server_binary
 
-USUAL = (r"^greenring: ", r"^\[", r"^\s", r"^Traceback", r"Error: ")
+USUAL = (r"^greenring: ", r"^\d{4}-\d\d-\d\d ", r"^\s", r"^Traceback", r"Error: ")
 
 
 def workers_of(master_pid):
