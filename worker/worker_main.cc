@@ -97,7 +97,11 @@ int RunUnderMaster() {
   }
   const absl::StatusOr<int> exit_code = Serve(&*begin);
   if (exit_code.ok()) return *exit_code;
-  SendStartFailed(begin->link.get(), TextOf(exit_code.status()), absl::IsInvalidArgument(exit_code.status()));
+  // An application that raises while it is imported will do so again, until somebody changes something.
+  const absl::Status& status = exit_code.status();
+  const bool configuration =
+      absl::IsInvalidArgument(status) || status.GetPayload(pyhost::kTracebackPayload).has_value();
+  SendStartFailed(begin->link.get(), TextOf(status), configuration);
   return kExitFailed;
 }
 
