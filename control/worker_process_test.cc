@@ -290,6 +290,8 @@ TEST_F(WorkerProcessTest, OneThatDoesNotReadIsNotAskedForEver) {
   ASSERT_TRUE(RunUntil([&] { return answer.has_value(); }));
   EXPECT_TRUE(absl::IsUnavailable(answer->status())) << answer->status();
   EXPECT_THAT(std::string(answer->status().message()), HasSubstr("does not read"));
+  worker_->Kill();
+  WaitForEnd();  // the other questions are answered here, while there is an `answer`
 }
 
 TEST_F(WorkerProcessTest, ADeletedHandleKillsAndCallsNobody) {

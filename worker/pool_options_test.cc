@@ -49,8 +49,8 @@ TEST(PoolOptionsTest, APoolOfDefaultsIsAWorkerOfDefaults) {
   const WorkerOptions defaults;
   EXPECT_EQ(options->application, "shop:app");
   EXPECT_TRUE(options->http_addresses.empty());
-  EXPECT_EQ(options->engine, defaults.engine);
-  EXPECT_EQ(options->stack_size_bytes, defaults.stack_size_bytes);
+  EXPECT_EQ(options->cores.engine, defaults.cores.engine);
+  EXPECT_EQ(options->cores.stack_size_bytes, defaults.cores.stack_size_bytes);
   EXPECT_EQ(options->cores.cores_max, defaults.cores.cores_max);
   EXPECT_EQ(options->cores.queue_depth_max, defaults.cores.queue_depth_max);
   EXPECT_EQ(options->python_threads, defaults.python_threads);
@@ -113,8 +113,8 @@ TEST(PoolOptionsTest, EveryFieldArrives) {
   EXPECT_EQ(options->python_path, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(options->virtualenv, "/venv");
   EXPECT_EQ(options->cores.cores_max, 7u);
-  EXPECT_EQ(options->engine, green::Engine::kFcontext);
-  EXPECT_EQ(options->stack_size_bytes, 65536u);
+  EXPECT_EQ(options->cores.engine, green::Engine::kFcontext);
+  EXPECT_EQ(options->cores.stack_size_bytes, 65536u);
   EXPECT_EQ(options->cores.queue_depth_max, 0u);
   EXPECT_EQ(options->python_threads, PythonThreads::kGreen);
   EXPECT_EQ(options->time_slice_ns, kNanosecondsPerSecond);
