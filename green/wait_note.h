@@ -11,8 +11,9 @@ namespace greenring::green {
 struct WaitNote {
   enum class Kind : uint8_t {
     kOther,
-    kLock,  // `object` is held by somebody (lock_holders.h)
-    kIdle,  // a core that has nothing to do
+    kLock,      // `object` is held by somebody (lock_holders.h)
+    kIdle,      // a core that has nothing to do
+    kOsThread,  // an OS thread works in its place
   };
 
   const char* call = nullptr;    // "recv"; lives for ever. nullptr: not noted

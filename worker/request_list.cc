@@ -147,6 +147,7 @@ class Describer {
     request->set_engine(EngineOf(exchange.connection()->service()->cores()->engine_of(exchange.generation())));
     request->set_green_thread(static_cast<int64_t>(info.id));
     if (info.state != green::GreenThread::State::kParked) return;
+    if (info.wait.kind == green::WaitNote::Kind::kOsThread) return request->set_state(v1::Request::ON_THREAD);
     if (info.wait.call != nullptr) request->set_call(info.wait.call);
     if (info.wait.fd >= 0) {
       request->set_fd(info.wait.fd);

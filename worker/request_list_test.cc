@@ -138,6 +138,21 @@ TEST_F(RequestListTest, TellsTheCallAndTheDeadlineOfAParkedOne) {
   close(pipe_fds[1]);
 }
 
+TEST_F(RequestListTest, TellsThatAnOsThreadHasIt) {
+  Start();
+  app_ = [&](HttpExchange* exchange) {
+    const green::ScopedWait noted(scheduler_->current(),
+                                  {.call = "OS thread", .kind = green::WaitNote::Kind::kOsThread});
+    scheduler_->Park(clock_.NowNs() + kSecond);
+    Reply(exchange, "done");
+  };
+  Request();
+  const Requests requests = Listed();
+  ASSERT_EQ(requests.size(), 1);
+  EXPECT_EQ(requests[0].state(), v1::Request::ON_THREAD);
+  EXPECT_EQ(requests[0].call(), "");
+}
+
 TEST_F(RequestListTest, NamesTheRequestThatHoldsALock) {
   Start();
   int lock = 0;

@@ -210,7 +210,7 @@ absl::Status ThreadCore::Serve(HttpExchange* request) {
     absl::Status started = StartThread();
     if (!started.ok()) return started;
   }
-  const green::ScopedWait noted(green_thread_, {.call = "OS thread"});
+  const green::ScopedWait noted(green_thread_, {.call = "OS thread", .kind = green::WaitNote::Kind::kOsThread});
   request->SetInterrupter(&interrupter);
   for (;;) {
     call_ = nullptr;
