@@ -51,8 +51,10 @@ const char* Words(v1::Event::Kind kind) {
 void EventPrinter::OnEvent(const v1::Event& event) {
   std::string line;
   std::string message = event.message();
-  // A worker has written its traceback to its stderr, which is the master's: the last line says what it means.
-  if (const size_t end = message.rfind('\n'); end != std::string::npos) message.erase(0, end + 1);
+  // A worker has written its traceback to its stderr, which is the master's, too: what stands around it is enough.
+  const size_t end = message.rfind('\n');
+  const size_t begin = message.find("Traceback (most recent call last)");
+  if (begin != std::string::npos && end != std::string::npos && begin < end) message.erase(begin, end + 1 - begin);
   for (const std::string& part : {event.resource(), std::string(Words(event.kind())), message}) {
     if (!part.empty()) absl::StrAppend(&line, line.empty() ? "" : ": ", part);
   }
