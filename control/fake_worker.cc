@@ -22,7 +22,6 @@ FakeWorker::FakeWorker(FakeWorkerFactory* factory, const WorkerStart& start, Pla
       observer_(observer),
       pool_(started_with_) {
   factory_->live[name_] = this;
-  if (plan_.ready_after_ns == kNeverNs) return;
   Later(plan_.ready_after_ns, [this] {
     if (!plan_.start_error.empty()) {
       worker::v1::FromWorker::StartFailed failed;
@@ -43,6 +42,7 @@ FakeWorker::~FakeWorker() {
 }
 
 void FakeWorker::Later(int64_t delay_ns, std::function<void()> function) {
+  if (delay_ns == kNeverNs) return;
   timers_.push_back(factory_->timers->After(delay_ns, std::move(function)));
 }
 
@@ -101,7 +101,6 @@ void FakeWorker::Observe() {
 void FakeWorker::Tell(worker::v1::ToWorker message) {
   if (!message.has_drain() || draining_) return;
   draining_ = true;
-  if (plan_.drain_takes_ns == kNeverNs) return;
   Later(plan_.drain_takes_ns, [this] { End(0, "exit status 0", ""); });
 }
 
