@@ -117,7 +117,8 @@ constexpr Field kPoolCounters[] = {
 
 // Of a pool as greenring_NAME, of each worker as greenring_worker_NAME.
 constexpr Field kGauges[] = {
-    {"cores", "Async cores that exist.", [](const v1::Statistics& s) { return static_cast<double>(s.cores()); }},
+    {"cores", "Async cores that exist: they are made when they are needed first.",
+     [](const v1::Statistics& s) { return static_cast<double>(s.cores()); }},
     {"cores_busy", "Async cores at work.", [](const v1::Statistics& s) { return static_cast<double>(s.cores_busy()); }},
     {"queue_depth", "Requests that wait for a core.",
      [](const v1::Statistics& s) { return static_cast<double>(s.queue_depth()); }},
@@ -167,6 +168,7 @@ void AddPools(const std::vector<v1::Pool>& pools, std::vector<MetricFamily>* fam
   Family observed("pool_observed_generation", "That every worker runs, or a later one.", MetricType::Gauge);
   Family desired("workers_desired", "Workers that the pool should have.", MetricType::Gauge);
   Family workers("workers", "Workers by state.", MetricType::Gauge);
+  Family cores("cores_max", "Requests that the ready workers can run at the same time.", MetricType::Gauge);
   Family restarts("worker_restarts_total", "Workers that died and were replaced.", MetricType::Counter);
   for (const v1::Pool& pool : pools) {
     const Labels labels = PoolLabel(pool.name());
@@ -182,9 +184,10 @@ void AddPools(const std::vector<v1::Pool>& pools, std::vector<MetricFamily>* fam
     workers.Add(With(labels, "state", "ready"), status.workers_ready());
     workers.Add(With(labels, "state", "starting"), status.workers_starting());
     workers.Add(With(labels, "state", "draining"), status.workers_draining());
+    cores.Add(labels, static_cast<double>(status.workers_ready()) * pool.async_cores());
     restarts.Add(labels, status.restarts());
   }
-  for (Family* family : {&state, &generation, &observed, &desired, &workers, &restarts}) {
+  for (Family* family : {&state, &generation, &observed, &desired, &workers, &cores, &restarts}) {
     families->push_back(family->Take());
   }
 }

@@ -125,6 +125,7 @@ TEST(MetricsTest, TellsThePoolsStateAndItsWorkers) {
   v1::Pool& web = input.pools.emplace_back();
   web.set_name("pools/web");
   web.set_workers(4);
+  web.set_async_cores(256);
   web.set_generation(3);
   web.mutable_status()->set_state(v1::PoolStatus::RECONCILING);
   web.mutable_status()->set_workers_ready(3);
@@ -134,6 +135,7 @@ TEST(MetricsTest, TellsThePoolsStateAndItsWorkers) {
   EXPECT_EQ(samples.at(R"(greenring_pool_state{pool="web",state="reconciling"})"), 1);
   EXPECT_EQ(samples.at(R"(greenring_pool_state{pool="web",state="ready"})"), 0);
   EXPECT_EQ(samples.at(R"(greenring_workers{pool="web",state="ready"})"), 3);
+  EXPECT_EQ(samples.at(R"(greenring_cores_max{pool="web"})"), 768);
   EXPECT_EQ(samples.at(R"(greenring_workers_desired{pool="web"})"), 4);
   EXPECT_EQ(samples.at(R"(greenring_worker_restarts_total{pool="web"})"), 2);
 }
