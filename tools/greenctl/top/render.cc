@@ -176,8 +176,7 @@ TableView RequestsView(const Model& model, int width) {
                             const std::string& request) {
     return absl::StrCat(" ", Left(wait, wait_width), Right(cpu, 7), Right(stack, 7), " ", request);
   };
-  view.heading = before("REQUEST", "AGE") + Left("STATE", 9) +
-                 after("CALL", "CPU", "STACK", absl::StrCat("PATH, by ", OrderName(model.order())));
+  view.heading = before("REQUEST", "AGE") + Left("STATE", 9) + after("CALL", "CPU", "STACK", "PATH");
   for (const v1::Request& request : model.Requests()) {
     view.rows.push_back(
         {request.name(),
@@ -248,7 +247,7 @@ void AppendHelp(Screen* screen) {
            "p  w  r     show or hide pools, workers, requests",
            "Tab         to the next table",
            "Up Down     select; Page Up, Page Down",
-           "Enter       of a request: its stack; of a pool or worker: only this pool, again: all",
+           "Enter       a request's stack; of a pool or worker: only that pool",
            "Esc         back, all pools",
            "s           order of the requests: age, CPU, stack, name",
            "t           stack of the selected request",
@@ -256,8 +255,8 @@ void AppendHelp(Screen* screen) {
            "Space       pause",
            "q           quit",
            "",
-           "CORES are busy/all, QUEUE is what waits for a core; P50 and P99 are of the run time",
-           "of the requests that ended since the last look, CPU is of one processor.",
+           "CORES: busy/all. QUEUE: requests that wait for a core. CPU: of one processor.",
+           "P50 and P99: run time of the requests that ended since the last look.",
        }) {
     screen->push_back({{line}});
   }
@@ -270,7 +269,8 @@ Row LastRow(const Model& model) {
   if (!model.message().empty()) return {{Printable(model.message()), Style::kBold}};
   if (model.help()) return {{"any key: back", Style::kDim}};
   if (!model.stack().request.empty()) return {{"Esc back  Up Down scroll  k cancel", Style::kDim}};
-  std::string keys = "q quit  p w r tables  Tab Up Down Enter select  s sort  t stack  k cancel  ? help";
+  std::string keys = absl::StrCat("q quit  ? help  p w r tables  arrows Enter select  s by ", OrderName(model.order()),
+                                  "  t stack  k cancel");
   if (!model.pool_filter().empty()) keys = absl::StrCat("only ", ShortName(model.pool_filter()), " (Esc: all)  ", keys);
   return {{keys, Style::kDim}};
 }
