@@ -97,10 +97,11 @@ int RunUnderMaster() {
   }
   const absl::StatusOr<int> exit_code = Serve(&*begin);
   if (exit_code.ok()) return *exit_code;
-  // An application that raises while it is imported will do so again, until somebody changes something.
+  // An application that is not there, or raises while it is imported, will do so again, until somebody changes
+  // something.
   const absl::Status& status = exit_code.status();
-  const bool configuration =
-      absl::IsInvalidArgument(status) || status.GetPayload(pyhost::kTracebackPayload).has_value();
+  const bool configuration = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+                             absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status);
   SendStartFailed(begin->link.get(), TextOf(status), configuration);
   return kExitFailed;
 }

@@ -223,7 +223,12 @@ class Server:
 
 
 def run_to_exit(*flags, env=None, deadline_s=DEADLINE_S):
-    """Runs the server with flags that must make it end by itself; returns (exit code, stdout, stderr)."""
+    """Runs the server with flags that must make it end by itself; returns (exit code, stdout, stderr).
+
+    A master has no API here, unless a flag says where: the default socket may be another server's.
+    """
+    if any(flag.startswith("--app") for flag in flags) and not any(flag.startswith("--control") for flag in flags):
+        flags = (*flags, "--control=off")
     done = subprocess.run([server_binary(), *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=deadline_s, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
     return done.returncode, done.stdout, done.stderr

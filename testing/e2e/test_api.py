@@ -141,11 +141,10 @@ class Control(ApiCase):
         for one in watch:
             statistics += one.HasField("statistics")
             if one.HasField("event"):
-                kinds.append(one.event.kind)
-                if one.event.resource == operation.name and one.event.kind == 21:  # OPERATION_DONE
-                    break
-        self.assertEqual(kinds.count(11), 2, "WORKER_READY")
-        self.assertGreater(statistics, 0)
+                kinds.append((one.event.resource == operation.name, one.event.kind))
+            if (True, 21) in kinds and statistics > 1:  # OPERATION_DONE
+                break
+        self.assertEqual(kinds.count((False, 11)), 2, "WORKER_READY")
 
     def test_the_caller_is_in_the_log(self):
         self.done(self.api.call("PoolService", "ReloadPool", name=self.pool_name))

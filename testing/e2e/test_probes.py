@@ -95,9 +95,9 @@ class Recycling(unittest.TestCase):
         self.assertEqual(server.wait(), 3)
 
     def test_when_its_memory_is_too_large(self):
-        server = self.serve("--max_worker_rss=1MiB")
+        server = self.serve("--max_worker_rss=16MiB")
         self.assertEqual(server.wait(), 3)
-        server.log.expect(r"its resident memory is \d+ MiB, more than 1 MiB: draining")
+        server.log.expect(r"its resident memory is \d+ MiB, more than 16 MiB: draining")
 
     def test_after_so_long(self):
         server = self.serve("--max_worker_lifetime=1s")

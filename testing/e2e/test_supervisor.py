@@ -127,6 +127,7 @@ class SupervisorTest(unittest.TestCase):
                 server.process.send_signal(signal.SIGHUP)
                 eventually(lambda: any(body.endswith("two") for body in load.answers), "the new code")
                 server.log.expect("operations/.*: done: reload pools/")
+                load.wait_for_more(8)  # what old workers had answered, or were answering
                 load.answers.clear()
                 load.wait_for_more(100)
             self.assertEqual(load.failures, [])

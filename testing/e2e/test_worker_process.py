@@ -203,11 +203,12 @@ class NotStarting(WorkerCase):
             failed = self.failure("broken", pool={"application": {"working_directory": directory}})
         self.assertIn('line 2, in f\n    return 1 / 0', failed.message)
         self.assertIn("ZeroDivisionError: division by zero\ncannot load the application broken", failed.message)
-        self.assertFalse(failed.configuration)
+        self.assertTrue(failed.configuration)
 
     def test_an_application_that_is_not_there(self):
         failed = self.failure("no_such_module")
         self.assertIn("there is no module 'no_such_module'", failed.message)
+        self.assertTrue(failed.configuration)
 
     def test_what_is_out_of_bounds_is_refused_and_nothing_crashes(self):
         for pool, text in (({"async_cores": -1}, "async_cores: must be from 1 to 100000, not -1"),
