@@ -71,7 +71,7 @@ std::string HumanCount(double count) {
 std::string HumanPercent(double percent) {
   const double rounded = std::round(percent * 10) / 10;
   const bool whole = rounded >= 10 || rounded == std::floor(rounded);
-  return absl::StrFormat(whole ? "%.0f%%" : "%.1f%%", rounded);
+  return whole ? absl::StrFormat("%.0f%%", rounded) : absl::StrFormat("%.1f%%", rounded);
 }
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration) {

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "tools/greenctl/environment.h"
-#include "tools/greenctl/exit_code.h"
 #include "tools/greenctl/run_command.h"
 
 namespace greenring::greenctl {
