@@ -15,6 +15,10 @@
 #include "greenring/control/v1/server_service.grpc.pb.h"
 #include "grpcpp/generic/generic_stub.h"
 
+// gRPC's resolver (c-ares) loses the names that it has looked up.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() { return "leak:ares_strdup\n"; }
+
 namespace greenring::control {
 namespace {
 
