@@ -165,7 +165,7 @@ class TlsTest : public ApiServerTest {
     for (const std::string name : {"server", "client"}) {
       Make(absl::StrCat("openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ", name,
                         ".key -out ", name, ".csr -subj /CN=", name,
-                        "&& printf subjectAltName=DNS:localhost > san && openssl x509 -req -in ", name,
+                        "&& printf subjectAltName=IP:127.0.0.1 > san && openssl x509 -req -in ", name,
                         ".csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out ", name, ".pem"));
     }
     tls_.set_tls_certificate(directory_ + "/server.pem");
@@ -192,7 +192,7 @@ class TlsTest : public ApiServerTest {
   // Listens on a port of its own, and returns it.
   std::string StartSecure() {
     v1::Control control = tls_;
-    control.add_addresses("localhost:0");
+    control.add_addresses("127.0.0.1:0");
     return OnReactor([&] {
       absl::StatusOr<std::unique_ptr<ApiServer>> api = ApiServer::Start(control, &reactor_, &plane_, &log_);
       EXPECT_TRUE(api.ok()) << api.status();
@@ -238,21 +238,21 @@ TEST_F(TlsTest, OthersAreNotLetIn) {
 
 TEST_F(TlsTest, WithoutAllThreeFilesThereIsNoTcp) {
   tls_.clear_tls_client_ca();
-  const absl::Status status = StartAnother("localhost:0", tls_);
+  const absl::Status status = StartAnother("127.0.0.1:0", tls_);
   EXPECT_THAT(status.message(), HasSubstr("tls_client_ca"));
   EXPECT_THAT(status.message(), HasSubstr("mutual TLS"));
 }
 
 TEST_F(TlsTest, AFileThatCannotBeReadOrIsSomethingElseIsNamed) {
   tls_.set_tls_key(directory_ + "/nothing.key");
-  EXPECT_THAT(StartAnother("localhost:0", tls_).message(), HasSubstr("/nothing.key"));
+  EXPECT_THAT(StartAnother("127.0.0.1:0", tls_).message(), HasSubstr("/nothing.key"));
   tls_.set_tls_key(directory_ + "/ca.pem");
-  EXPECT_THAT(StartAnother("localhost:0", tls_).message(), HasSubstr("has no PRIVATE KEY"));
+  EXPECT_THAT(StartAnother("127.0.0.1:0", tls_).message(), HasSubstr("has no PRIVATE KEY"));
 }
 
 TEST_F(TlsTest, AKeyOfAnotherCertificateIsAnError) {
   tls_.set_tls_key(directory_ + "/client.key");
-  EXPECT_FALSE(StartAnother("localhost:0", tls_).ok());
+  EXPECT_FALSE(StartAnother("127.0.0.1:0", tls_).ok());
 }
 
 TEST_F(TlsTest, AnAddressInUseIsAnError) {
