@@ -30,8 +30,9 @@ class Holder {
         }) {}
   ~Holder() { thread_.join(); }
 
+  // Without a yield: other green threads would wait for the GIL first.
   void AwaitGil() const {
-    while (!holds_) std::this_thread::yield();
+    while (!holds_) continue;
   }
 
  private:

@@ -98,8 +98,8 @@ HttpExchange* InFlight(const Connection* connection) {
 // Fills in messages; what several requests have in common is looked up once.
 class Describer {
  public:
-  Describer(const HttpService* service, green::Scheduler* scheduler, int64_t wall_now_ns)
-      : scheduler_(scheduler), now_ns_(scheduler->clock()->NowNs()), wall_now_ns_(wall_now_ns) {
+  Describer(const HttpService* service, const green::Scheduler* scheduler, int64_t wall_now_ns)
+      : now_ns_(scheduler->clock()->NowNs()), wall_now_ns_(wall_now_ns) {
     for (const Connection* connection : service->connections()) {
       const HttpExchange* const exchange = InFlight(connection);
       if (exchange != nullptr && exchange->thread() != nullptr) {
@@ -169,7 +169,6 @@ class Describer {
     return absl::StrCat("request ", request->second);
   }
 
-  green::Scheduler* const scheduler_;
   const int64_t now_ns_;
   const int64_t wall_now_ns_;
   std::unordered_map<uint64_t, uint64_t> numbers_;  // of requests, by their green threads' ids
