@@ -283,8 +283,8 @@ absl::StatusOr<v1::Operation> Supervisor::UpdatePool(const v1::UpdatePoolRequest
   FillDefaults(&*to);
   if (absl::Status status = ToStatus(Validate(*to), "pool."); !status.ok()) return status;
   // What changes nothing needs no trial.
-  const bool has_canary = request.has_canary() && request.canary().percent() != 0 &&
-                          KindOfChange(desired, *to) != ChangeKind::kNone;
+  const bool has_canary =
+      request.has_canary() && request.canary().percent() != 0 && KindOfChange(desired, *to) != ChangeKind::kNone;
   if (has_canary) {
     const v1::Canary& canary = request.canary();
     std::vector<FieldViolation> wrong;

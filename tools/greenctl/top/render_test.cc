@@ -68,7 +68,8 @@ TEST_F(RenderTest, APoolIsALine) {
 
 TEST_F(RenderTest, ShowsAsManyRequestsAsFitAndSaysHowManyThereAre) {
   EXPECT_THAT(Line(6), ::testing::ContainsRegex("^REQUEST +AGE STATE +CALL .*PATH  16 of 30 *$"));
-  EXPECT_THAT(Line(7), ::testing::ContainsRegex("^web/1/1 +1m39s PARKED +recv 10.0.0.5:5432 .*20KiB GET /of/web/1/1 *$"));
+  EXPECT_THAT(Line(7),
+              ::testing::ContainsRegex("^web/1/1 +1m39s PARKED +recv 10.0.0.5:5432 .*20KiB GET /of/web/1/1 *$"));
   EXPECT_THAT(Line(6, 120), HasSubstr("16 of 30"));
   EXPECT_THAT(Line(23), HasSubstr("s by age"));
 }
