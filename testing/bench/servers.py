@@ -51,7 +51,7 @@ class Running:
 
 def _greenring(engine):
     command = (str(GREENRING), "--app={app}", f"--chdir={APPS}", "--http=127.0.0.1:{port}", f"--engine={engine}")
-    command += ("--async_cores={cores}",)
+    command += ("--async_cores={cores}", "--control=off")
     return Server(f"greenring-{engine}", command, (str(GREENRING),), waiting_max=100_000)
 
 
