@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/clock.h"
 #include "control/pool_runner.h"
+#include "google/protobuf/util/time_util.h"
 
 namespace greenring::control {
 namespace {
@@ -97,8 +97,8 @@ void PoolRunner::BeginTrial(const v1::Canary& canary, v1::Pool previous, const s
                        .end = nullptr});
   for (const SupervisedWorker* worker : workers_.All()) trial_->canary.Baseline(worker->name(), worker->report());
   const google::protobuf::Duration& duration = trial_->canary.canary().duration();
-  trial_->end = environment_.workers.worker.timers->After(duration.seconds() * kNanosecondsPerSecond + duration.nanos(),
-                                                          [this] { PromoteTrial(); });
+  trial_->end = environment_.workers.worker.timers->After(
+      google::protobuf::util::TimeUtil::DurationToNanoseconds(duration), [this] { PromoteTrial(); });
 }
 
 absl::StatusOr<v1::Operation> PoolRunner::Reload(const Caller& caller) {

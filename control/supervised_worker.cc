@@ -6,9 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "google/protobuf/util/time_util.h"
 
 namespace greenring::control {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 // How long a worker may take to answer what it answers at once. One whose interpreter is stuck is asked again.
 constexpr int64_t kApplyTimeoutNs = 10 * kNanosecondsPerSecond;
@@ -17,10 +20,6 @@ constexpr int64_t kApplyRetryNs = kNanosecondsPerSecond;
 constexpr int64_t kLeaveTimeoutNs = 5 * kNanosecondsPerSecond;
 // What a worker gets beyond the drain's own timeout and grace, for its clean-up, before it is killed.
 constexpr int64_t kDrainMarginNs = 5 * kNanosecondsPerSecond;
-
-int64_t ToNs(const google::protobuf::Duration& duration) {
-  return duration.seconds() * kNanosecondsPerSecond + duration.nanos();
-}
 
 std::string Seconds(int64_t duration_ns) {
   return absl::StrCat(static_cast<double>(duration_ns) / kNanosecondsPerSecond, " s");
@@ -78,7 +77,7 @@ absl::Status SupervisedWorker::Start(const std::vector<Socket>& sockets, std::ve
   pid_ = handle_->pid();
   environment_.events->Add(v1::Event::WORKER_STARTED, v1::Event::INFO, name(),
                            absl::StrCat("process ", pid_, ", slot ", identity_.slot));
-  const int64_t timeout_ns = ToNs(pool_.timeouts().start());
+  const int64_t timeout_ns = TimeUtil::DurationToNanoseconds(pool_.timeouts().start());
   if (timeout_ns > 0) KillAfter(timeout_ns, absl::StrCat("killed: it was not ready within ", Seconds(timeout_ns)));
   return absl::OkStatus();
 }
@@ -139,12 +138,13 @@ void SupervisedWorker::BeginDraining(const std::string& reason) {
   apply_timer_.reset();
   asked_to_end_ = true;
   leave_reason_ = reason;
-  const int64_t timeout_ns = ToNs(pool_.timeouts().drain());
+  const int64_t timeout_ns = TimeUtil::DurationToNanoseconds(pool_.timeouts().drain());
   worker::v1::ToWorker message;
   message.mutable_drain()->set_reason(reason);
   message.mutable_drain()->set_timeout_ns(timeout_ns);
   handle_->Tell(std::move(message));
-  const int64_t patience_ns = timeout_ns + ToNs(pool_.timeouts().request_grace()) + kDrainMarginNs;
+  const int64_t patience_ns =
+      timeout_ns + TimeUtil::DurationToNanoseconds(pool_.timeouts().request_grace()) + kDrainMarginNs;
   KillAfter(patience_ns, absl::StrCat("killed: it did not end within ", Seconds(patience_ns), " of its drain"));
   environment_.events->Add(v1::Event::WORKER_DRAINING, v1::Event::INFO, name(), reason);
 }
@@ -250,8 +250,8 @@ void SupervisedWorker::OnUnfit(const worker::v1::FromWorker::Unfit& unfit) {
     state_ = State::kDraining;
     ends_by_itself_ = true;
     leave_reason_ = unfit_reason_;
-    const int64_t patience_ns =
-        ToNs(pool_.timeouts().drain()) + ToNs(pool_.timeouts().request_grace()) + kDrainMarginNs;
+    const int64_t patience_ns = TimeUtil::DurationToNanoseconds(pool_.timeouts().drain()) +
+                                TimeUtil::DurationToNanoseconds(pool_.timeouts().request_grace()) + kDrainMarginNs;
     KillAfter(patience_ns, absl::StrCat("killed: it did not end within ", Seconds(patience_ns), " of its drain"));
   }
   owner_->OnWorkerChanged(this);

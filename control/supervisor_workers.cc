@@ -9,9 +9,12 @@
 #include "absl/strings/str_split.h"
 #include "base/clock.h"
 #include "control/supervisor.h"
+#include "google/protobuf/util/time_util.h"
 
 namespace greenring::control {
 namespace {
+
+using google::protobuf::util::TimeUtil;
 
 // What a worker that turns needs to list its requests is milliseconds.
 constexpr int64_t kListTimeoutNs = 2 * kNanosecondsPerSecond;
@@ -40,10 +43,6 @@ bool Answers(const SupervisedWorker& worker) {
   return worker.state() != SupervisedWorker::State::kStarting && worker.state() != SupervisedWorker::State::kEnded;
 }
 
-int64_t ToNs(const google::protobuf::Duration& duration) {
-  return duration.seconds() * kNanosecondsPerSecond + duration.nanos();
-}
-
 // The answers of several workers, as they come.
 struct Gathering {
   ControlPlane::RequestList list;
@@ -52,7 +51,8 @@ struct Gathering {
 
   void Finish() {
     std::sort(list.requests.begin(), list.requests.end(), [](const v1::Request& left, const v1::Request& right) {
-      const int64_t left_ns = ToNs(left.age()), right_ns = ToNs(right.age());
+      const int64_t left_ns = TimeUtil::DurationToNanoseconds(left.age()),
+                    right_ns = TimeUtil::DurationToNanoseconds(right.age());
       return left_ns != right_ns ? left_ns > right_ns : left.name() < right.name();
     });
     done(std::move(list));

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "google/protobuf/timestamp.pb.h"
+#include "google/protobuf/util/time_util.h"
 
 namespace greenring::control {
 
@@ -33,14 +34,7 @@ class Timers {
   // Calls `function` once, after `delay_ns`, and never from within this call. The timers may be gone before the Timer.
   [[nodiscard]] virtual std::unique_ptr<Timer> After(int64_t delay_ns, std::function<void()> function) = 0;
 
-  google::protobuf::Timestamp WallTime() {
-    constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-    google::protobuf::Timestamp time;
-    const int64_t now_ns = UnixNs();
-    time.set_seconds(now_ns / kNanosecondsPerSecond);
-    time.set_nanos(static_cast<int32_t>(now_ns % kNanosecondsPerSecond));
-    return time;
-  }
+  google::protobuf::Timestamp WallTime() { return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(UnixNs()); }
 };
 
 }  // namespace greenring::control

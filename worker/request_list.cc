@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/fd_name.h"
+#include "google/protobuf/util/time_util.h"
 #include "green/inspection.h"
 #include "worker/connection.h"
 #include "worker/http_exchange.h"
@@ -20,15 +21,7 @@ namespace {
 
 namespace v1 = control::v1;
 
-void SetDuration(int64_t ns, google::protobuf::Duration* duration) {
-  duration->set_seconds(ns / kNanosecondsPerSecond);
-  duration->set_nanos(static_cast<int32_t>(ns % kNanosecondsPerSecond));
-}
-
-void SetTimestamp(int64_t ns, google::protobuf::Timestamp* timestamp) {
-  timestamp->set_seconds(ns / kNanosecondsPerSecond);
-  timestamp->set_nanos(static_cast<int32_t>(ns % kNanosecondsPerSecond));
-}
+using google::protobuf::util::TimeUtil;
 
 // What a client has sent, as a string of a message, which has to be UTF-8: other bytes than printable ASCII as %XX.
 std::string Printable(std::string_view text) {
@@ -120,18 +113,19 @@ class Describer {
     request->set_host(Printable(head.host));
     request->set_client(ClientOf(connection));
     const int64_t age_ns = std::max<int64_t>(0, now_ns_ - exchange->started_ns());
-    SetTimestamp(wall_now_ns_ - age_ns, request->mutable_start_time());
-    SetDuration(age_ns, request->mutable_age());
+    *request->mutable_start_time() = TimeUtil::NanosecondsToTimestamp(wall_now_ns_ - age_ns);
+    *request->mutable_age() = TimeUtil::NanosecondsToDuration(age_ns);
     if (exchange->deadline_ns() != kNeverNs) {
-      SetTimestamp(wall_now_ns_ + (exchange->deadline_ns() - now_ns_), request->mutable_deadline());
+      *request->mutable_deadline() =
+          TimeUtil::NanosecondsToTimestamp(wall_now_ns_ + (exchange->deadline_ns() - now_ns_));
     }
     request->set_fd(-1);
     if (exchange->thread() == nullptr) {
       request->set_state(v1::Request::QUEUED);
-      SetDuration(exchange->QueuedNs(), request->mutable_in_state());
+      *request->mutable_in_state() = TimeUtil::NanosecondsToDuration(exchange->QueuedNs());
       return;
     }
-    SetDuration(exchange->CpuNs(), request->mutable_cpu_time());
+    *request->mutable_cpu_time() = TimeUtil::NanosecondsToDuration(exchange->CpuNs());
     request->set_switches(static_cast<int64_t>(exchange->switches()));
     request->set_generation(exchange->generation());
     DescribeThread(*exchange, green::Inspect(*exchange->thread()), request);
@@ -141,7 +135,7 @@ class Describer {
   void DescribeThread(const HttpExchange& exchange, const green::ThreadInfo& info, v1::Request* request) {
     request->set_state(StateOf(info.state));
     // Its core may have been in this state for longer: since before it took the request.
-    SetDuration(std::min(info.since_ns, exchange.RunNs()), request->mutable_in_state());
+    *request->mutable_in_state() = TimeUtil::NanosecondsToDuration(std::min(info.since_ns, exchange.RunNs()));
     request->set_stack_use_bytes(static_cast<int64_t>(info.stack_used_bytes));
     request->set_stack_size_bytes(static_cast<int64_t>(info.stack_size_bytes));
     request->set_engine(EngineOf(exchange.connection()->service()->cores()->engine_of(exchange.generation())));
