@@ -158,6 +158,7 @@ void MasterLink::Dispatch(const ToWorker& message) {
     case ToWorker::kDump:
       return handler_->Dump();
     case ToWorker::kStart:
+    case ToWorker::kRoutes:
     case ToWorker::WHAT_NOT_SET:
       break;
   }
