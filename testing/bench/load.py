@@ -26,11 +26,11 @@ class Load:
     client_busy: float  # share of its CPU that wrk used: near 1 means that wrk was the bottleneck
 
 
-def wrk(url, connections, seconds, headers=(), halfway=None):
-    """Load for so many seconds; `halfway` is called in the middle of it."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout=10s"]
+def wrk(url, connections, seconds, headers=(), halfway=None, cpus=()):
+    """Load for so many seconds; `halfway` is called in the middle of it. `cpus`: a thread each, else the client's."""
+    command = ["wrk", f"-t{max(len(cpus), 1)}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout=10s"]
     command += [word for header in headers for word in ("-H", header)] + [url]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_prepare)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: _prepare(cpus))
     if halfway is not None:
         time.sleep(seconds / 2)
         halfway()
@@ -40,9 +40,12 @@ def wrk(url, connections, seconds, headers=(), halfway=None):
     return parse_wrk(output, usage.ru_utime + usage.ru_stime)
 
 
-def _prepare():
+def _prepare(cpus):
     processes.raise_descriptor_limit()
-    processes.pin(processes.CLIENT_CPU)()
+    if cpus:
+        os.sched_setaffinity(0, cpus)
+    else:
+        processes.pin(processes.CLIENT_CPU)()
 
 
 def parse_wrk(output, cpu_seconds):

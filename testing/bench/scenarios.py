@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 
+import control_plane
 import load
 import processes
 import servers
@@ -283,4 +284,5 @@ ALL = (
         postgres_connections=1_400,  # those of the server before may still be closing
     ),
     FromPython("go", "Go from Python: nanoseconds each, and how many times that its peers take"),
+    *control_plane.ALL,
 )

@@ -122,7 +122,7 @@ def running(server, app, directory, cores=DEFAULT_CORES, environment=None):
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
     try:
-        _wait_until_it_answers(process, port, log_path)
+        wait_until_it_answers(process, port, log_path)
         yield Running(server, process.pid, f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
@@ -152,7 +152,8 @@ def _prepare():
     processes.pin(processes.SERVER_CPU)()
 
 
-def _wait_until_it_answers(process, port, log_path):
+def wait_until_it_answers(process, port, log_path):
+    """Raises RuntimeError, with what it wrote, when it ends first or takes too long."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
