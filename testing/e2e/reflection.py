@@ -14,6 +14,10 @@ PACKAGE = "greenring.control.v1"
 DEADLINE_S = 20
 
 
+def _full_name(service):
+    return service if "." in service else f"{PACKAGE}.{service}"
+
+
 def _message_class(pool, name):
     descriptor = pool.FindMessageTypeByName(name)
     if hasattr(message_factory, "GetMessageClass"):
@@ -86,8 +90,8 @@ class Api:
         self._messages.Add(file)
 
     def method(self, service, name):
-        """The descriptor of a method."""
-        symbol = f"{PACKAGE}.{service}"
+        """The descriptor of a method. `service`: of the control API, or a full name, as "grpc.health.v1.Health"."""
+        symbol = _full_name(service)
         if symbol not in self._known:
             texts = self._ask(file_containing_symbol=symbol).file_descriptor_response.file_descriptor_proto
             files = [descriptor_pb2.FileDescriptorProto.FromString(text) for text in texts]
@@ -100,7 +104,7 @@ class Api:
         request = _message_class(self._messages, method.input_type.full_name)
         response = _message_class(self._messages, method.output_type.full_name)
         message = json_format.ParseDict(fields, request(), descriptor_pool=self._messages)
-        return f"/{PACKAGE}.{service}/{name}", request.SerializeToString, response.FromString, message
+        return f"/{_full_name(service)}/{name}", request.SerializeToString, response.FromString, message
 
     def call(self, service, method, /, **fields):
         """The answer; `fields` as in the JSON form of the request."""
