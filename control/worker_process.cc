@@ -263,7 +263,10 @@ void Process::WatchEnd() {
 
 void Process::OnEnd() {
   int wait_status = 0;
-  const bool known = waitpid(pid_, &wait_status, WNOHANG) == pid_;
+  const pid_t waited = waitpid(pid_, &wait_status, WNOHANG);
+  // Readiness can be another descriptor's: asio uses what it knew of a closed one again, with events not yet looked at.
+  if (waited == 0) return WatchEnd();
+  const bool known = waited == pid_;
   ended_ = true;
   ReadAll();  // its last words
   stderr_relay_->ReadNow();

@@ -76,6 +76,13 @@ std::string Cpus() {
   return text;
 }
 
+// A process that does nothing, with the same descriptors, the link's among them.
+std::string Fork() {
+  const pid_t pid = fork();
+  while (pid == 0) pause();
+  return std::to_string(pid);
+}
+
 // By name, what the test asks for.
 std::string Tell(const std::string& what, char** argv, int descriptors_received) {
   if (what == "descriptors") return OpenDescriptors();
@@ -84,6 +91,7 @@ std::string Tell(const std::string& what, char** argv, int descriptors_received)
   if (what == "group") return getpgrp() == getpid() ? "own" : "shared";
   if (what == "cpus") return Cpus();
   if (what == "title") return argv[0];
+  if (what == "child") return Fork();
   const char* const value = std::getenv(what.c_str());
   return value != nullptr ? value : "";
 }

@@ -1,14 +1,19 @@
 #include "control/worker_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <chrono>
+#include <functional>
 #include <optional>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "gmock/gmock.h"
@@ -118,6 +123,7 @@ class WorkerProcessTest : public ::testing::Test, public WorkerHandle::Observer 
     EXPECT_FALSE(end_.has_value());
     end_ = end;
     worker_.reset();
+    if (at_end_) std::exchange(at_end_, nullptr)();
   }
 
   boost::asio::io_context context_{1};
@@ -126,6 +132,7 @@ class WorkerProcessTest : public ::testing::Test, public WorkerHandle::Observer 
   std::unique_ptr<WorkerHandle> worker_;
   std::optional<FromWorker::Ready> ready_;
   std::optional<WorkerEnd> end_;
+  std::function<void()> at_end_;
   int64_t reported_requests_ = 0;
   std::string unfit_;
 };
@@ -292,6 +299,28 @@ TEST_F(WorkerProcessTest, OneThatDoesNotReadIsNotAskedForEver) {
   EXPECT_THAT(std::string(answer->status().message()), HasSubstr("does not read"));
   worker_->Kill();
   WaitForEnd();  // the other questions are answered here, while there is an `answer`
+}
+
+// A worker's end of the link can close after its end: what is left of its io_uring has it. Then the reactor still has
+// an event for the descriptor when that is closed, and the next process gets what it belonged to.
+TEST_F(WorkerProcessTest, OneThatStartsAsAnotherEndsIsNotTakenForDead) {
+  StartWorker();
+  const pid_t holder = std::stoi(Tell("child"));
+  const pid_t pid = worker_->pid();
+  ready_.reset();
+  at_end_ = [this] {
+    end_.reset();
+    worker_ = *factory_->Start({}, this);
+  };
+  for (const pid_t one : {pid, holder}) {
+    const UniqueFd watched(static_cast<int>(syscall(SYS_pidfd_open, one, 0)));
+    ASSERT_EQ(kill(one, SIGKILL), 0);
+    pollfd ended = {.fd = watched.get(), .events = POLLIN, .revents = 0};
+    ASSERT_EQ(poll(&ended, 1, 60'000), 1);
+  }
+  EXPECT_TRUE(RunUntil([this] { return ready_.has_value(); }));
+  EXPECT_NE(worker_->pid(), pid);
+  EXPECT_FALSE(end_.has_value()) << end_->reason;
 }
 
 TEST_F(WorkerProcessTest, ADeletedHandleKillsAndCallsNobody) {
