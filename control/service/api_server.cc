@@ -20,6 +20,8 @@
 #include "control/service/tls.h"
 #include "control/service/unix_listener.h"
 #include "control/service/worker_service.h"
+#include "google/protobuf/message.h"
+#include "grpc/health/v1/health.pb.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
@@ -105,6 +107,8 @@ class Server final : public ApiServer, public UnixListener::Observer {
 absl::Status Server::Build(const v1::Control& control, const std::vector<std::string>& tcp_addresses) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // Nothing else refers to these messages, and what is not linked reflection cannot describe.
+  google::protobuf::LinkMessageReflection<grpc::health::v1::HealthCheckRequest>();
   grpc::ServerBuilder builder;
   builder.RegisterService(&pools_);
   builder.RegisterService(&workers_);
