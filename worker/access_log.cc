@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "protocol/bytes.h"
-#include "worker/json_text.h"
 
 namespace greenring::worker {
 namespace {

@@ -15,8 +15,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/errno_status.h"
+#include "base/json_text.h"
 #include "ioloop/posix/interposer.h"
-#include "worker/json_text.h"
 
 namespace greenring::worker {
 namespace {

@@ -1,4 +1,4 @@
-#include "worker/json_text.h"
+#include "base/json_text.h"
 
 #include <time.h>
 
@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 
-namespace greenring::worker {
+namespace greenring {
 namespace {
 
 // How many bytes at the beginning of `text` are one valid sequence of UTF-8; 0: none.
@@ -111,4 +111,4 @@ void AppendJsonMilliseconds(std::string_view name, int64_t duration_ns, std::str
   *out += text;
 }
 
-}  // namespace greenring::worker
+}  // namespace greenring

@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-namespace greenring::worker {
+namespace greenring {
 
 // With its quotes.
 void AppendJsonString(std::string_view text, std::string* out);
@@ -26,4 +26,4 @@ std::string JsonTime(int64_t ns);
 // Milliseconds with three decimals, as a number.
 void AppendJsonMilliseconds(std::string_view name, int64_t duration_ns, std::string* out);
 
-}  // namespace greenring::worker
+}  // namespace greenring

@@ -1,11 +1,11 @@
-#include "worker/json_text.h"
+#include "base/json_text.h"
 
 #include <string>
 #include <string_view>
 
 #include "gtest/gtest.h"
 
-namespace greenring::worker {
+namespace greenring {
 namespace {
 
 std::string Json(std::string_view text) {
@@ -53,4 +53,4 @@ TEST(JsonTextTest, TimesAreInUtcWithMilliseconds) {
 }
 
 }  // namespace
-}  // namespace greenring::worker
+}  // namespace greenring
