@@ -7,29 +7,16 @@
 namespace greenring {
 namespace {
 
-// The largest n with n * n <= 2 * 10^6 * 4^k, which is floor(1000 * sqrt(2) * 2^k).
-int64_t HalfOctaveNs(size_t k) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide square = Wide{2'000'000} << (2 * k);
-  int64_t low = 0, high = int64_t{1} << 50;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (static_cast<Wide>(middle) * static_cast<Wide>(middle) <= square) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return low;
-}
-
-TEST(HistogramTest, BoundsAreHalfOctavesFromOneMicrosecondRoundedDown) {
+TEST(HistogramTest, AnOctaveHasEightBoundsEvenlySpacedFromOneMicrosecond) {
   EXPECT_EQ(Histogram::BoundNs(0), 1000);
-  EXPECT_EQ(Histogram::BoundNs(1), 1414);
-  EXPECT_EQ(Histogram::BoundNs(2), 2000);
-  EXPECT_EQ(Histogram::BoundNs(3), 2828);
-  for (size_t i = 0; i < Histogram::kBuckets; ++i) {
-    EXPECT_EQ(Histogram::BoundNs(i), i % 2 == 0 ? int64_t{1000} << (i / 2) : HalfOctaveNs(i / 2)) << i;
+  EXPECT_EQ(Histogram::BoundNs(1), 1125);
+  EXPECT_EQ(Histogram::BoundNs(7), 1875);
+  EXPECT_EQ(Histogram::BoundNs(8), 2000);
+  EXPECT_EQ(Histogram::BoundNs(9), 2250);
+  EXPECT_EQ(Histogram::BoundNs(Histogram::kBuckets - 2), int64_t{1000} << Histogram::kOctaves);
+  for (size_t i = 0; i + 2 < Histogram::kBuckets; ++i) {
+    const int64_t octave_ns = int64_t{1000} << (i / 8);
+    EXPECT_EQ(Histogram::BoundNs(i + 1) - Histogram::BoundNs(i), octave_ns / 8) << i;
   }
 }
 
@@ -65,12 +52,12 @@ TEST(HistogramTest, MergeAddsEverything) {
 TEST(HistogramTest, QuantilesAreInterpolatedWithinABucket) {
   Histogram histogram;
   EXPECT_EQ(histogram.QuantileNs(0.99), 0);
-  for (int i = 0; i < 100; ++i) histogram.Record(2500);  // 2000 to 2828
-  EXPECT_EQ(histogram.QuantileNs(0), 2000);
-  EXPECT_EQ(histogram.QuantileNs(0.5), 2414);
-  EXPECT_EQ(histogram.QuantileNs(1), 2828);
-  EXPECT_EQ(histogram.QuantileNs(-3), 2000);
-  EXPECT_EQ(histogram.QuantileNs(3), 2828);
+  for (int i = 0; i < 100; ++i) histogram.Record(2600);  // 2500 to 2750
+  EXPECT_EQ(histogram.QuantileNs(0), 2500);
+  EXPECT_EQ(histogram.QuantileNs(0.5), 2625);
+  EXPECT_EQ(histogram.QuantileNs(1), 2750);
+  EXPECT_EQ(histogram.QuantileNs(-3), 2500);
+  EXPECT_EQ(histogram.QuantileNs(3), 2750);
 }
 
 TEST(HistogramTest, QuantilesAreNoFurtherOffThanTheirBucket) {
@@ -80,6 +67,14 @@ TEST(HistogramTest, QuantilesAreNoFurtherOffThanTheirBucket) {
     const double exact_ns = fraction * 1e6;
     const double told_ns = static_cast<double>(histogram.QuantileNs(fraction));
     EXPECT_NEAR(told_ns, exact_ns, exact_ns * 0.05) << fraction;  // evenly spread, so interpolation is nearly exact
+  }
+}
+
+TEST(HistogramTest, AQuantileOfOneDurationIsNoFurtherOffThanAnEighth) {
+  for (int64_t ns = 1000; ns < Histogram::BoundNs(Histogram::kBuckets - 2); ns += ns / 97) {
+    Histogram histogram;
+    histogram.Record(ns);
+    EXPECT_NEAR(static_cast<double>(histogram.QuantileNs(0.99)), static_cast<double>(ns), static_cast<double>(ns) / 8);
   }
 }
 

@@ -47,6 +47,13 @@ TEST(CanaryTest, ALongerTailIsWorse) {
   EXPECT_FALSE(Judge(0, 20 * kMs, 0, 40 * kMs).worse);
 }
 
+TEST(CanaryTest, ARiseIsNoticedWhereverItLiesBetweenTheBuckets) {
+  for (int64_t others_ns = 10 * kMs; others_ns < 80 * kMs; others_ns += 37'000) {
+    EXPECT_TRUE(Judge(0, others_ns * 141 / 100, 0, others_ns).worse) << others_ns;
+    EXPECT_FALSE(Judge(0, others_ns * 111 / 100, 0, others_ns).worse) << others_ns;
+  }
+}
+
 TEST(CanaryTest, WhatIsBelowAMillisecondIsTheMeasurement) {
   EXPECT_FALSE(Judge(0, 900'000, 0, 100'000).worse);
   EXPECT_TRUE(Judge(0, 4 * kMs, 0, 100'000).worse);

@@ -1,7 +1,6 @@
 #include "control/metrics.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <locale>
@@ -9,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/histogram.h"
 #include "google/protobuf/util/time_util.h"
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_family.h"
@@ -23,10 +23,8 @@ using prometheus::MetricFamily;
 using prometheus::MetricType;
 
 constexpr double kNanosecondsPerSecond = 1e9;
-constexpr double kMicrosecondsPerSecond = 1e6;
-// Of the buckets, two an octave, every second one is shown: its bound is a power of two microseconds.
-constexpr int kBucketsPerOctave = 2;
-constexpr int kBucketsMax = 64;
+constexpr int kBucketsPerOctave = static_cast<int>(Histogram::kBucketsPerOctave);
+constexpr int kBucketsMax = static_cast<int>(Histogram::kBuckets);
 
 using Labels = std::vector<ClientMetric::Label>;
 
@@ -74,9 +72,10 @@ class Family {
   MetricFamily Take() { return std::move(family_); }
 
  private:
+  // One bucket an octave is told, up to a power of two microseconds: each is a time series where it is stored.
   static void AddBound(int i, uint64_t cumulative, ClientMetric* metric) {
     if (i % kBucketsPerOctave != 0 || i == kBucketsMax - 1) return;  // the very last one has no bound
-    const double bound_s = std::ldexp(1.0, i / kBucketsPerOctave) / kMicrosecondsPerSecond;
+    const double bound_s = static_cast<double>(Histogram::BoundNs(static_cast<size_t>(i))) / kNanosecondsPerSecond;
     metric->histogram.bucket.push_back({cumulative, bound_s});
   }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/histogram.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -64,11 +65,11 @@ TEST(MetricsTest, HistogramsAreCumulativeAndInSeconds) {
   MetricsInput input;
   v1::PoolStatistics& web = input.statistics.emplace_back(Statistics("pools/web"));
   v1::Histogram* run_time = web.mutable_total()->mutable_run_time();
-  for (int i = 0; i < 64; ++i) run_time->add_buckets(0);
-  run_time->set_buckets(0, 1);   // below 1 us
-  run_time->set_buckets(19, 2);  // below 724 us
-  run_time->set_buckets(20, 4);  // below 1.024 ms
-  run_time->set_buckets(63, 8);  // longer than all
+  for (size_t i = 0; i < Histogram::kBuckets; ++i) run_time->add_buckets(0);
+  run_time->set_buckets(0, 1);                        // below 1 us
+  run_time->set_buckets(73, 2);                       // below 576 us
+  run_time->set_buckets(80, 4);                       // below 1.024 ms
+  run_time->set_buckets(Histogram::kBuckets - 1, 8);  // longer than all
   run_time->set_sum_ns(2'500'000'000);
   run_time->set_count(15);
   const std::map<std::string, double> samples = Parse(ToPrometheusText(input));
