@@ -1,5 +1,8 @@
 #include "control/event_printer.h"
 
+#include <string>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace greenring::control {
@@ -46,6 +49,17 @@ const char* Words(v1::Event::Kind kind) {
   }
 }
 
+ServerLog::Severity SeverityOf(const v1::Event& event) {
+  switch (event.severity()) {
+    case v1::Event::ERROR:
+      return ServerLog::Severity::kError;
+    case v1::Event::WARNING:
+      return ServerLog::Severity::kWarning;
+    default:
+      return ServerLog::Severity::kInfo;
+  }
+}
+
 }  // namespace
 
 void EventPrinter::OnEvent(const v1::Event& event) {
@@ -59,7 +73,11 @@ void EventPrinter::OnEvent(const v1::Event& event) {
     if (!part.empty()) absl::StrAppend(&line, line.empty() ? "" : ": ", part);
   }
   if (!event.caller().empty()) absl::StrAppend(&line, " (", event.caller(), ")");
-  write_(line);
+  log_->Write(SeverityOf(event), line,
+              {{"event", absl::AsciiStrToLower(v1::Event::Kind_Name(event.kind()))},
+               {"resource", event.resource()},
+               {"caller", event.caller()},
+               {"message", message}});
 }
 
 }  // namespace greenring::control

@@ -1,25 +1,24 @@
-// The master's own log: events as lines on stderr.
+// Events as lines of the server's log: "pools/web/workers/3: died: signal 9 (Killed)". As JSON with the event's kind
+// and resource, its caller and message.
 //
-//   greenring: pools/web/workers/3: died: signal 9 (Killed)
+// On the reactor's thread only.
 #pragma once
 
-#include <functional>
-#include <string>
-
 #include "control/control_plane.h"
+#include "control/server_log.h"
 
 namespace greenring::control {
 
 class EventPrinter final : public ControlPlane::Observer {
  public:
-  // `write` gets lines without their end.
-  explicit EventPrinter(std::function<void(const std::string&)> write) : write_(std::move(write)) {}
+  // `log` must outlive it.
+  explicit EventPrinter(const ServerLog* log) : log_(log) {}
 
   void OnEvent(const v1::Event& event) override;
   void OnOperation(const v1::Operation&) override {}  // their events say the same
 
  private:
-  const std::function<void(const std::string&)> write_;
+  const ServerLog* const log_;
 };
 
 }  // namespace greenring::control

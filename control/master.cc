@@ -25,19 +25,24 @@
 #include "control/metrics_server.h"
 #include "control/pid_file.h"
 #include "control/reactor.h"
+#include "control/server_log.h"
 #include "control/service/api_server.h"
 #include "control/service/call_log.h"
+#include "control/service/grpc_log.h"
 #include "control/supervisor.h"
 #include "control/worker_process.h"
 
 namespace greenring::control {
 namespace {
 
-void Say(const std::string& text) { std::fprintf(stderr, "greenring: %s\n", text.c_str()); }
+// In one piece: gRPC's threads write lines too.
+void WriteLine(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
 
 class Master final : private Supervisor::Host {
  public:
-  explicit Master(const MasterOptions& options) : options_(options), signals_(*reactor_.context()) {}
+  // `log` must outlive it.
+  Master(const MasterOptions& options, const ServerLog* log)
+      : options_(options), log_(log), signals_(*reactor_.context()) {}
 
   absl::Status Start() {
     // Whoever goes away while the master writes to it gets an error, not the master a signal.
@@ -160,7 +165,9 @@ class Master final : private Supervisor::Host {
     if (options_.reread == nullptr) return supervisor_->ReloadAll(caller);
     const absl::StatusOr<v1::Configuration> configuration = options_.reread();
     if (configuration.ok()) return supervisor_->Reload(*configuration, caller);
-    Say(absl::StrCat("the configuration is not used, everything stays as it is: ", configuration.status().message()));
+    log_->Say(
+        absl::StrCat("the configuration is not used, everything stays as it is: ", configuration.status().message()),
+        ServerLog::Severity::kError);
   }
 
   void EndAtOnce() {
@@ -181,23 +188,25 @@ class Master final : private Supervisor::Host {
     }
     if (!supervisor_->AllReady()) return;
     was_ready_ = true;
-    for (const std::string& address : supervisor_->Addresses()) Say(absl::StrCat("listening on ", address));
+    for (const std::string& address : supervisor_->Addresses()) log_->Say(absl::StrCat("listening on ", address));
     if (api_ != nullptr) {
-      for (const std::string& address : api_->addresses()) Say(absl::StrCat("controlled through ", address));
+      for (const std::string& address : api_->addresses()) log_->Say(absl::StrCat("controlled through ", address));
     }
-    Say("ready");
+    log_->Say("ready");
   }
 
   void OnStopped() override { reactor_.Stop(); }
 
   const MasterOptions& options_;
+  const ServerLog* const log_;
+  const GrpcLog grpc_log_{log_};
   Reactor reactor_;
   const std::unique_ptr<Timers> timers_ = MakeAsioTimers(&reactor_);
   const std::unique_ptr<WorkerFactory> factory_ = MakeWorkerFactory(reactor_.context());
   const std::unique_ptr<ListeningSockets> sockets_ = MakeListeningSockets();
   std::unique_ptr<StateDirectory> state_directory_;
-  EventPrinter printer_{&Say};
-  LineCallLog call_log_{[](const std::string& line) { Say(line); }, LineCallLog::Format::kText};
+  EventPrinter printer_{log_};
+  LineCallLog call_log_{log_};
   v1::Server server_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<ApiServer> api_;
@@ -215,9 +224,11 @@ class Master final : private Supervisor::Host {
 }  // namespace
 
 int RunMaster(const MasterOptions& options) {
-  Master master(options);
+  const bool is_json = options.configuration.log_format() == v1::Logging::JSON;
+  const ServerLog log(&WriteLine, is_json ? ServerLog::Format::kJson : ServerLog::Format::kText);
+  Master master(options, &log);
   if (const absl::Status status = master.Start(); !status.ok()) {
-    Say(std::string(status.message()));
+    log.Say(std::string(status.message()), ServerLog::Severity::kError);
     return absl::IsInvalidArgument(status) ? kMasterExitConfiguration : kMasterExitFailed;
   }
   return master.Run();

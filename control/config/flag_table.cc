@@ -123,7 +123,7 @@ std::vector<Flag> LogFlags() {
       {"error_log", "PATH", Topic::kLogs, Scope::kPool, "logging.error_log",
        "Log errors and wsgi.errors to this file; - is stderr (default)."},
       {"log_format", "text|json", Topic::kLogs, Scope::kPool, "logging.format",
-       "Of both logs; json: one object a line (default text)."},
+       "Of both logs, and of the server's own lines; json: one object a line (default text).", 0, 0, ParseLogFormat},
       {"liveness_path", "PATH", Topic::kLogs, Scope::kPool, "probes.liveness_path",
        "Answered 200 by the loop itself, even when every core is busy (default: none)."},
       {"readiness_path", "PATH", Topic::kLogs, Scope::kPool, "probes.readiness_path",

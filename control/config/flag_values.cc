@@ -172,6 +172,16 @@ absl::Status ParseRequestTimeout(const std::string& text, FlagTarget* target) {
   return absl::OkStatus();
 }
 
+absl::Status ParseLogFormat(const std::string& text, FlagTarget* target) {
+  v1::Logging::Format format;
+  if (!v1::Logging::Format_Parse(absl::AsciiStrToUpper(text), &format) || format == v1::Logging::FORMAT_UNSPECIFIED) {
+    return Invalid("must be text or json");
+  }
+  target->pool.mutable_logging()->set_format(format);
+  target->configuration.set_log_format(format);
+  return absl::OkStatus();
+}
+
 absl::Status ApplyFlag(const Flag& flag, const std::string& text, FlagTarget* target) {
   if (flag.parse != nullptr) return flag.parse(text, target);
   if (flag.scope == FlagScope::kMaster) return SetField(flag, text, &target->configuration);

@@ -17,5 +17,6 @@ absl::Status ParseListenBacklog(const std::string& text, FlagTarget* target);   
 absl::Status ParseWorkers(const std::string& text, FlagTarget* target);         // a number or "auto"
 absl::Status ParseCpuAffinity(const std::string& text, FlagTarget* target);     // "none", "spread", "0,2,4-5"
 absl::Status ParseRequestTimeout(const std::string& text, FlagTarget* target);  // "30s", "/export=5m"
+absl::Status ParseLogFormat(const std::string& text, FlagTarget* target);       // "text", "json"
 
 }  // namespace greenring::control

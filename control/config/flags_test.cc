@@ -156,6 +156,7 @@ TEST(FlagsTest, WordsAreThoseOfTheHelp) {
   EXPECT_EQ(PoolOf({"--engine=thread"}).engine(), v1::THREAD);
   EXPECT_EQ(PoolOf({"--python_threads=green"}).python_threads(), v1::GREEN);
   EXPECT_EQ(PoolOf({"--log_format=json"}).logging().format(), v1::Logging::JSON);
+  EXPECT_EQ(ErrorOf({"--app=a", "--log_format=xml"}), "--log_format=xml: must be text or json");
   EXPECT_EQ(ErrorOf({"--app=a", "--engine=steam"}), "--engine=steam: must be ucontext|fcontext|thread");
   EXPECT_EQ(ErrorOf({"--app=a", "--engine=gevent"}),
             "--engine: GEVENT is reserved: this version has UCONTEXT, FCONTEXT and THREAD");
@@ -220,6 +221,16 @@ TEST(FlagsTest, TheServersOwnAreOfTheWholeConfiguration) {
   EXPECT_EQ(line->configuration.pools(0).name(), "pools/shop");
   EXPECT_TRUE(absl::StartsWith(ErrorOf({"--app=a", "--control=10.0.0.1:9"}), "control.tls_certificate: must name"));
   EXPECT_TRUE(absl::StartsWith(ErrorOf({"--app=a", "--metrics=x"}), "--metrics: must be host:port"));
+}
+
+TEST(FlagsTest, TheFormatOfLogsIsThePoolsAndTheServers) {
+  EXPECT_EQ(Parse({"--app=a"})->configuration.log_format(), v1::Logging::TEXT);
+  EXPECT_EQ(Parse({"--app=a", "--log_format=json"})->configuration.log_format(), v1::Logging::JSON);
+  const ConfigFile file("pools: [{name: a, application: {target: x}}]\nlog_format: json\n");
+  const absl::StatusOr<CommandLine> line = Parse({"--config", file.path()});
+  ASSERT_TRUE(line.ok()) << std::string(line.status().message());
+  EXPECT_EQ(line->configuration.log_format(), v1::Logging::JSON);
+  EXPECT_EQ(line->configuration.pools(0).logging().format(), v1::Logging::TEXT);
 }
 
 TEST(FlagsTest, AStateDirectoryMayHaveThePools) {

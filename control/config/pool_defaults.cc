@@ -93,6 +93,7 @@ void FillDefaults(v1::Configuration* configuration) {
   v1::Control* control = configuration->mutable_control();
   if (control->addresses().empty()) control->add_addresses(DefaultControlAddress());
   configuration->mutable_metrics();
+  if (configuration->log_format() == v1::Logging::FORMAT_UNSPECIFIED) configuration->set_log_format(v1::Logging::TEXT);
 }
 
 }  // namespace greenring::control

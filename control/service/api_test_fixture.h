@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/reactor.h"
+#include "control/server_log.h"
 #include "control/service/api_server.h"
 #include "control/service/call_log.h"
 #include "control/service/fake_control_plane.h"
@@ -96,7 +97,8 @@ class ApiTest : public testing::Test {
   Reactor reactor_;
   FakeControlPlane plane_;
   std::vector<std::string> lines_;
-  LineCallLog log_{[this](const std::string& line) { lines_.push_back(line); }, LineCallLog::Format::kText};
+  const ServerLog server_log_{[this](const std::string& line) { lines_.push_back(line); }, ServerLog::Format::kText};
+  LineCallLog log_{&server_log_};
   std::string directory_;
   std::unique_ptr<ApiServer> api_;
   std::thread thread_;

@@ -1,14 +1,14 @@
 // What the log says of the API: one line for each call that changes something, and for each connection refused.
 //
-//   LineCallLog log([](const std::string& line) { master_log->Write(line); }, LineCallLog::Format::kText);
+//   LineCallLog log(&server_log);
 //
 // On the reactor's thread only.
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "control/server_log.h"
 
 namespace greenring::control {
 
@@ -28,21 +28,17 @@ class CallLog {
   virtual void OnWarning(const std::string& message) = 0;
 };
 
-// As lines of text, or of JSON (with severity, event and each of the fields).
+// As lines of the server's log; as JSON with each of the fields.
 class LineCallLog final : public CallLog {
  public:
-  enum class Format { kText, kJson };
-
-  // `write` gets each line without its end, and adds a time to one of text.
-  LineCallLog(std::function<void(const std::string&)> write, Format format)
-      : write_(std::move(write)), format_(format) {}
+  // `log` must outlive it.
+  explicit LineCallLog(const ServerLog* log) : log_(log) {}
 
   void OnChange(const Change& change) override;
   void OnWarning(const std::string& message) override;
 
  private:
-  const std::function<void(const std::string&)> write_;
-  const Format format_;
+  const ServerLog* const log_;
 };
 
 }  // namespace greenring::control

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "control/reactor.h"
+#include "control/server_log.h"
 #include "control/service/api_server.h"
 #include "control/service/call_log.h"
 #include "greenring/control/v1/config.pb.h"
@@ -27,7 +28,8 @@ struct FakeApi::State {
   char directory[32] = "/tmp/greenring_api.XXXXXX";
   Reactor reactor;
   FakeControlPlane plane;
-  LineCallLog log{[](const std::string&) {}, LineCallLog::Format::kText};
+  const ServerLog server_log{[](const std::string&) {}, ServerLog::Format::kText};
+  LineCallLog log{&server_log};
   boost::asio::steady_timer timer{*reactor.context()};
   std::unique_ptr<ApiServer> server;
   std::thread thread;

@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "control/reactor.h"
+#include "control/server_log.h"
 #include "control/service/api_server.h"
 #include "control/service/call_log.h"
 #include "control/service/fake_control_plane.h"
@@ -51,7 +52,9 @@ class Steps {
 int Serve() {
   Reactor reactor;
   FakeControlPlane plane;
-  LineCallLog log([](const std::string& line) { fprintf(stderr, "%s\n", line.c_str()); }, LineCallLog::Format::kText);
+  const ServerLog server_log([](const std::string& line) { fprintf(stderr, "%s\n", line.c_str()); },
+                             ServerLog::Format::kText);
+  LineCallLog log(&server_log);
   v1::Control control;
   for (const std::string& address : absl::GetFlag(FLAGS_control)) control.add_addresses(address);
   control.set_tls_certificate(absl::GetFlag(FLAGS_control_tls_certificate));
