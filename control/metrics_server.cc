@@ -96,16 +96,12 @@ class Pages final : public ControlPlane::Observer {
       absl::ConsumePrefix(&query, "pools/");
       const absl::StatusOr<v1::Pool> pool = plane_->GetPool(absl::StrCat("pools/", query));
       if (!pool.ok()) return Text(http::status::not_found, "there is no such pool\n");
-      return Ready(std::vector<v1::Pool>{*pool});
+      return ReadyUnless(IsServing(*pool) ? "" : absl::StrCat(DescribeState(*pool), "\n"));
     }
-    return Ready(plane_->ListPools());
+    return ReadyUnless(WhyNotReady(plane_->ListPools()));
   }
 
-  static Response Ready(const std::vector<v1::Pool>& pools) {
-    std::string reasons;
-    for (const v1::Pool& pool : pools) {
-      if (!IsServing(pool)) absl::StrAppend(&reasons, DescribeState(pool), "\n");
-    }
+  static Response ReadyUnless(const std::string& reasons) {
     return reasons.empty() ? Text(http::status::ok, "ok\n") : Text(http::status::service_unavailable, reasons);
   }
 

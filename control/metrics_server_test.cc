@@ -105,6 +105,19 @@ TEST_F(MetricsServerTest, IsReadyWhenEveryPoolServes) {
   EXPECT_THAT(response, HasSubstr("pools/web: START_FAILED: ImportError: no module\n"));
 }
 
+TEST_F(MetricsServerTest, APoolThatWasDrainedIsNoReasonWhileAnotherServes) {
+  reactor_.Call([this] { plane_.pool("pools/web")->set_drained(true); });
+  SetState("pools/web", v1::PoolStatus::DRAINED, "");
+  EXPECT_THAT(Get("/readyz"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Get("/readyz?pool=web"), StartsWith("HTTP/1.1 503"));
+  SetState("pools/api", v1::PoolStatus::STARTING, "");
+  EXPECT_THAT(Get("/readyz"), HasSubstr("pools/api: STARTING\n"));
+  reactor_.Call([this] { plane_.pool("pools/api")->set_drained(true); });
+  SetState("pools/api", v1::PoolStatus::DRAINED, "");
+  EXPECT_THAT(Get("/readyz"), StartsWith("HTTP/1.1 503")) << "nothing is served";
+  EXPECT_THAT(Get("/readyz"), HasSubstr("pools/web: DRAINED\n"));
+}
+
 TEST_F(MetricsServerTest, OnePoolCanBeAskedFor) {
   SetState("pools/web", v1::PoolStatus::DRAINED, "");
   EXPECT_THAT(Get("/readyz?pool=api"), StartsWith("HTTP/1.1 200"));

@@ -1,5 +1,7 @@
 #include "control/readiness.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
@@ -14,6 +16,17 @@ bool IsServing(const v1::Pool& pool) {
     default:
       return false;
   }
+}
+
+std::string WhyNotReady(const std::vector<v1::Pool>& pools) {
+  const bool any_serves = std::any_of(pools.begin(), pools.end(), IsServing);
+  std::string reasons;
+  for (const v1::Pool& pool : pools) {
+    const bool is_meant = pool.drained() || pool.status().state() == v1::PoolStatus::DELETING;
+    if (IsServing(pool) || (is_meant && any_serves)) continue;
+    absl::StrAppend(&reasons, DescribeState(pool), "\n");
+  }
+  return reasons;
 }
 
 std::string DescribeState(const v1::Pool& pool) {

@@ -138,6 +138,17 @@ TEST_F(ApiServerTest, HealthFollowsThePools) {
   EXPECT_EQ(Health(""), 2);
 }
 
+TEST_F(ApiServerTest, APoolThatWasDrainedDoesNotMakeTheServerUnhealthy) {
+  OnReactor([this] {
+    plane_.pool("pools/web")->set_drained(true);
+    plane_.pool("pools/web")->mutable_status()->set_state(v1::PoolStatus::DRAINED);
+    plane_.EmitEvents(1);
+  });
+  OnReactor([] {});
+  EXPECT_EQ(Health("pools/web"), 2);
+  EXPECT_EQ(Health(""), 1);
+}
+
 TEST_F(ApiServerTest, GarbageOnTheSocketHurtsNobody) {
   for (const std::string text :
        {"GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff", ""}) {

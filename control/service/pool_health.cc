@@ -1,6 +1,7 @@
 #include "control/service/pool_health.h"
 
 #include <utility>
+#include <vector>
 
 #include "control/readiness.h"
 
@@ -21,17 +22,15 @@ void PoolHealth::RefreshSoon() {
 
 void PoolHealth::Refresh() {
   refreshing_ = false;
-  bool all = true;
   std::set<std::string> gone = std::exchange(known_, {});
-  for (const v1::Pool& pool : plane_->ListPools()) {
-    const bool serving = IsServing(pool);
-    all = all && serving;
-    health_->SetServingStatus(pool.name(), serving);
+  const std::vector<v1::Pool> pools = plane_->ListPools();
+  for (const v1::Pool& pool : pools) {
+    health_->SetServingStatus(pool.name(), IsServing(pool));
     gone.erase(pool.name());
     known_.insert(pool.name());
   }
   for (const std::string& name : gone) health_->SetServingStatus(name, false);
-  health_->SetServingStatus("", all);
+  health_->SetServingStatus("", WhyNotReady(pools).empty());
 }
 
 }  // namespace greenring::control
