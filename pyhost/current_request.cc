@@ -4,9 +4,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "pyhost/core_thread.h"
 #include "pyhost/gil.h"
 #include "pyhost/interrupt_errors.h"
 #include "pyhost/python.h"
+#include "pyhost/python_os_thread.h"
 #include "pyhost/python_stack.h"
 
 namespace greenring::pyhost {
@@ -15,9 +18,6 @@ namespace {
 double SecondsOf(int64_t duration_ns) {
   return static_cast<double>(duration_ns) / static_cast<double>(kNanosecondsPerSecond);
 }
-
-// That of an OS thread.
-constinit thread_local CurrentRequest* request_of_os_thread = nullptr;
 
 }  // namespace
 
@@ -33,12 +33,13 @@ CurrentRequest::CurrentRequest(const protocol::RequestHead& head, Exchange* exch
       error_log_(error_log),
       request_id_(request_id),
       interruptible_(Interruptible::Current()),
-      thread_ident_(PyThread_get_thread_ident()),
+      os_thread_(interruptible_ == nullptr ? PythonOsThread::Current() : nullptr),
       state_(PyThreadState_Get()) {
+  GREENRING_CHECK(interruptible_ != nullptr || os_thread_ != nullptr);
   if (interruptible_ != nullptr) {
     interruptible_->set_request(this);
   } else {
-    request_of_os_thread = this;
+    os_thread_->set_request(this);
   }
   exchange_->SetInterrupter(this);
 }
@@ -49,19 +50,23 @@ CurrentRequest::~CurrentRequest() {
   if (interruptible_ != nullptr) {
     interruptible_->set_request(nullptr);
   } else {
-    request_of_os_thread = nullptr;
+    os_thread_->set_request(nullptr);
   }
   if (report_ != nullptr) report_->request = nullptr;
 }
 
 CurrentRequest* CurrentRequest::Of(const green::GreenThread* thread) {
-  const Interruptible* interruptible = Interruptible::Of(thread);
-  return interruptible != nullptr ? interruptible->request() : nullptr;
+  const Interruptible* const interruptible = Interruptible::Of(thread);
+  if (interruptible != nullptr) return interruptible->request();
+  const CoreThread* const core = CoreThread::Of(thread);
+  return core != nullptr && core->python() != nullptr ? core->python()->request() : nullptr;
 }
 
 CurrentRequest* CurrentRequest::Current() {
   const green::GreenThread* thread = green::GreenThread::Current();
-  return thread != nullptr ? Of(thread) : request_of_os_thread;
+  if (thread != nullptr) return Of(thread);
+  const PythonOsThread* const os_thread = PythonOsThread::Current();
+  return os_thread != nullptr ? os_thread->request() : nullptr;
 }
 
 int64_t CurrentRequest::AgeNs() const {
@@ -70,10 +75,6 @@ int64_t CurrentRequest::AgeNs() const {
 }
 
 void CurrentRequest::WithdrawPosted() {
-  if (interruptible_ == nullptr) {
-    if (std::exchange(raised_, false)) PyThreadState_SetAsyncExc(thread_ident_, nullptr);
-    return;
-  }
   timeout_.Withdraw();
   cancelled_.Withdraw();
 }
@@ -84,27 +85,15 @@ void CurrentRequest::BeginClose() {
 }
 
 void CurrentRequest::OnCutShort(CutShort reason) {
-  if (interruptible_ == nullptr) {
-    const bool timed_out = reason == CutShort::kTimedOut;
-    return RaiseInOsThread(timed_out ? InterruptErrors::RequestTimeout() : InterruptErrors::Cancelled());
-  }
   (reason == CutShort::kTimedOut ? timeout_ : cancelled_).Post(reason);
 }
 
 void CurrentRequest::OnCancelled(const std::string& reason) {
   cancel_reason_ = reason;
-  if (interruptible_ == nullptr) return RaiseInOsThread(InterruptErrors::Cancelled());
   cancelled_.Post(CutShort::kCancelled);
 }
 
 std::string CurrentRequest::PythonStack() { return FormatPythonStack(state_); }
-
-// CPython makes an instance of the class, so that it knows no reason.
-void CurrentRequest::RaiseInOsThread(PyObject* exception_type) {
-  raised_ = true;
-  interrupted_at_ = FormatPythonStack(state_);
-  PyThreadState_SetAsyncExc(thread_ident_, exception_type);
-}
 
 // To look at a stack takes the GIL, and so a green thread of its own.
 void CurrentRequest::OnOverdue() {
@@ -138,10 +127,15 @@ void CurrentRequest::Exception::Post(CutShort reason) {
   if (state() == State::kPosted) return;
   Rearm();
   reason_ = reason;
-  request_->interruptible_->Post(this);
+  if (request_->interruptible_ != nullptr) return request_->interruptible_->Post(this);
+  const bool timed_out = reason == CutShort::kTimedOut;
+  request_->os_thread_->Post(this, timed_out ? InterruptErrors::RequestTimeout() : InterruptErrors::Cancelled());
 }
 
-void CurrentRequest::Exception::Withdraw() { request_->interruptible_->Withdraw(this); }
+void CurrentRequest::Exception::Withdraw() {
+  if (request_->interruptible_ != nullptr) return request_->interruptible_->Withdraw(this);
+  request_->os_thread_->Withdraw(this);
+}
 
 PyObject* CurrentRequest::Exception::NewException() {
   switch (reason_) {

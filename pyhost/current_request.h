@@ -8,8 +8,8 @@
 // greenring.RequestTimeout or greenring.Cancelled, raised on the core's green thread and nowhere else. What goes on all
 // the same is reported in the error log with its Python stack.
 //
-// Scheduler's thread only; or on the core's own OS thread: then the exception is raised at its next bytecode, wherever
-// that is, and whoever interrupts it holds the GIL.
+// Scheduler's thread only; or on the core's own OS thread (python_os_thread.h): then whoever interrupts it holds the GIL,
+// and the exchange answers started_ns and deadline_ns on any thread.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,8 @@ typedef struct _ts PyThreadState;
 
 namespace greenring::pyhost {
 
+class PythonOsThread;
+
 class CurrentRequest final : private Exchange::Interrupter {
  public:
   // On the core's green thread, which has a ScopedPythonThread, or on its OS thread (os_thread.h); all of it outlives
@@ -42,8 +44,11 @@ class CurrentRequest final : private Exchange::Interrupter {
   CurrentRequest(const CurrentRequest&) = delete;
   CurrentRequest& operator=(const CurrentRequest&) = delete;
 
-  // That of `thread`, of the current green thread; nullptr if it runs none. Never parks.
+  // That of `thread`, or of the OS thread that works in its place: GIL held there, scheduler's thread. Nullptr if it runs
+  // none. Never parks.
   static CurrentRequest* Of(const green::GreenThread* thread);
+
+  // That of the current thread, green or not. Never parks.
   static CurrentRequest* Current();
 
   std::string_view method() const { return head_.method; }
@@ -95,7 +100,6 @@ class CurrentRequest final : private Exchange::Interrupter {
 
   struct Report;
 
-  void RaiseInOsThread(PyObject* exception_type);
   std::string OverdueMessage() const;
 
   void OnCutShort(CutShort reason) override;
@@ -109,8 +113,7 @@ class CurrentRequest final : private Exchange::Interrupter {
   ErrorLog* const error_log_;
   const std::string_view request_id_;
   Interruptible* const interruptible_;  // nullptr: it runs on an OS thread
-  const unsigned long thread_ident_;    // CPython's
-  bool raised_ = false;                 // in the OS thread; it may not have come there yet
+  PythonOsThread* const os_thread_;     // nullptr: on a green thread
   PyThreadState* const state_;
   Exception timeout_{this};
   Exception cancelled_{this};

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include <utility>
+
 #include "base/check.h"
 #include "base/reserved_signals.h"
 #include "pyhost/py_ref.h"
@@ -22,6 +24,15 @@ void TellToLook() {
 }
 
 }  // namespace
+
+// CPython's note of asynchronous exceptions is one for all threads (before 3.13), and is dropped where one is raised.
+// Those of others are noted anew when they take the GIL.
+void DropAsynchronousNote(uintptr_t handle) {
+  if (PyThreadState_SetAsyncExc(handle, PyExc_KeyboardInterrupt) == 0) return;
+  const PyRef globals(PyDict_New());
+  const PyRef result(globals ? PyRun_String("pass", Py_file_input, globals.get(), globals.get()) : nullptr);
+  PyErr_Clear();
+}
 
 constinit int Interruptible::signal_ = 0;
 constinit uintptr_t Interruptible::main_handle_ = 0;
@@ -204,16 +215,6 @@ constinit bool courier_runs = false;
 // An asynchronous exception was taken back: CPython would look for it at every check from here on.
 constinit bool note_is_stale = false;
 
-// CPython's note of asynchronous exceptions is one for all threads (before 3.13), and is dropped where one is raised.
-// Those of others are noted anew when they take the GIL. GIL held.
-void DropNote(const green::GreenThread& self) {
-  note_is_stale = false;
-  if (PyThreadState_SetAsyncExc(self.handle(), PyExc_KeyboardInterrupt) == 0) return;
-  const PyRef globals(PyDict_New());
-  const PyRef result(globals ? PyRun_String("pass", Py_file_input, globals.get(), globals.get()) : nullptr);
-  PyErr_Clear();
-}
-
 }  // namespace
 
 void Interruptible::SendCourier() {
@@ -233,7 +234,7 @@ void Interruptible::RunCourier() {
     GREENRING_CHECK(state != nullptr);
     PyEval_RestoreThread(state);
     while (Delivery* delivery = Deliveries<Delivery>()->PopFront()) delivery->to->SetAsynchronous();
-    if (note_is_stale) DropNote(*green::GreenThread::Current());
+    if (std::exchange(note_is_stale, false)) DropAsynchronousNote(green::GreenThread::Current()->handle());
     PyThreadState_Clear(state);
     PyThreadState_DeleteCurrent();
   }

@@ -41,6 +41,11 @@ namespace greenring::pyhost {
 
 class CurrentRequest;
 class Interruptible;
+class PythonOsThread;
+
+// Has CPython forget that there are asynchronous exceptions, after one was taken back: it would look for it at every
+// check from here on. `handle` is the current thread's; GIL held, and no error set. Never parks.
+void DropAsynchronousNote(uintptr_t handle);
 
 // One reason to interrupt, owned by who asks; withdrawn, or never posted, when it dies (checked).
 class Interrupt : public ListLink {
@@ -65,6 +70,7 @@ class Interrupt : public ListLink {
 
  private:
   friend class Interruptible;
+  friend class PythonOsThread;  // OS threads' (python_os_thread.h)
 
   // A new exception object; null with a Python error, which is raised instead. On the interrupted green thread; and
   // before, wherever it has to be known of what class it will be (then it is thrown away). GIL held. Never parks.

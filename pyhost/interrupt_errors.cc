@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/py_ref.h"
+#include "pyhost/python_os_thread.h"
 
 namespace greenring::pyhost {
 namespace {
@@ -17,6 +18,7 @@ bool HasNoArguments(PyObject* arguments, PyObject* keywords) {
 PyObject* New(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
   if (HasNoArguments(arguments, keywords)) {
     if (const std::optional<PyObject*> posted = Interruptible::TakeAsynchronous()) return *posted;
+    if (const std::optional<PyObject*> posted = PythonOsThread::TakeAsynchronous()) return *posted;
   }
   return reinterpret_cast<PyTypeObject*>(PyExc_BaseException)->tp_new(type, arguments, keywords);
 }

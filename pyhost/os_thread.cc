@@ -16,9 +16,12 @@ const void* CurrentThreadToken() {
   return thread != nullptr ? static_cast<const void*>(thread) : &os_thread;
 }
 
-ScopedOsThreadState::ScopedOsThreadState() : gil_state_(PyGILState_Ensure()) {}
+ScopedOsThreadState::ScopedOsThreadState() : gil_state_(PyGILState_Ensure()) { python_.emplace(); }
 
-ScopedOsThreadState::~ScopedOsThreadState() { PyGILState_Release(static_cast<PyGILState_STATE>(gil_state_)); }
+ScopedOsThreadState::~ScopedOsThreadState() {
+  python_.reset();
+  PyGILState_Release(static_cast<PyGILState_STATE>(gil_state_));
+}
 
 ScopedGilPause::ScopedGilPause() : state_(PyEval_SaveThread()) {}
 

@@ -15,15 +15,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-
-extern "C" {
-typedef struct _ts PyThreadState;
-}
+#include "pyhost/python_os_thread.h"
 
 namespace greenring::pyhost {
 
@@ -31,6 +29,7 @@ namespace greenring::pyhost {
 const void* CurrentThreadToken();
 
 // Makes the current OS thread one that runs Python, for the object's life: takes the GIL, and gives it up at the end.
+// Such a thread is a PythonOsThread: what it runs can be interrupted.
 class ScopedOsThreadState {
  public:
   ScopedOsThreadState();
@@ -40,6 +39,7 @@ class ScopedOsThreadState {
 
  private:
   const int gil_state_;  // PyGILState_STATE
+  std::optional<PythonOsThread> python_;
 };
 
 // The GIL is not held for the object's life. On such an OS thread, GIL held.

@@ -12,7 +12,9 @@
 #include "base/clock.h"
 #include "base/fd_name.h"
 #include "green/inspection.h"
+#include "pyhost/core_thread.h"
 #include "pyhost/current_request.h"
+#include "pyhost/python_os_thread.h"
 #include "pyhost/python_stack.h"
 
 namespace greenring::pyhost {
@@ -77,13 +79,17 @@ std::string DescribeState(const ThreadInfo& info, int64_t now_ns) {
   return text;
 }
 
-std::string HeadOf(const ThreadInfo& info, int64_t now_ns) {
-  return absl::StrCat("green thread ", info.id, " \"", info.name, "\": ", DescribeState(info, now_ns), "\n");
+std::string HeadOf(const ThreadInfo& info, const std::string& state) {
+  return absl::StrCat("green thread ", info.id, " \"", info.name, "\": ", state, "\n");
+}
+
+std::string AccountsOf(int64_t run_ns, uint64_t switches, size_t stack_used_bytes, size_t stack_size_bytes) {
+  return absl::StrCat("  ran ", Seconds(run_ns), " in ", switches, " switches, stack ", stack_used_bytes / 1024, " of ",
+                      stack_size_bytes / 1024, " KiB\n");
 }
 
 std::string AccountsOf(const ThreadInfo& info) {
-  return absl::StrCat("  ran ", Seconds(info.run_ns), " in ", info.switches, " switches, stack ",
-                      info.stack_used_bytes / 1024, " of ", info.stack_size_bytes / 1024, " KiB\n");
+  return AccountsOf(info.run_ns, info.switches, info.stack_used_bytes, info.stack_size_bytes);
 }
 
 std::string PlaceOf(const ThreadInfo& info) {
@@ -91,24 +97,52 @@ std::string PlaceOf(const ThreadInfo& info) {
                       info.wait.call != nullptr ? info.wait.call : "", "|");
 }
 
+// Of one in whose place an OS thread works: what that does, as far as it does not wait for the loop.
+void DescribeCoreThread(const CoreThread& core, int64_t now_ns, Block* block) {
+  const ThreadInfo& info = block->info;
+  const OsThread& os_thread = core.os_thread();
+  const OsThread::Look look = os_thread.LookAtIt();
+  const bool is_at_work = info.state == GreenThread::State::kParked && info.wait.kind == WaitNote::Kind::kOsThread;
+  block->head = HeadOf(info, is_at_work ? absl::StrCat("on OS thread ", os_thread.id(), " for ", Seconds(info.since_ns),
+                                                       ", ", DescribeLook(look))
+                                        : absl::StrCat(DescribeState(info, now_ns), ", for OS thread ", os_thread.id()));
+  block->details = AccountsOf(os_thread.CpuNs(), static_cast<uint64_t>(os_thread.Switches()), look.stack_used_bytes,
+                              os_thread.stack_size_bytes());
+  if (is_at_work && look.call != nullptr) block->place = absl::StrCat(look.call, "|");
+}
+
 Block BlockOf(const ThreadInfo& info, PyThreadState* state, int64_t now_ns) {
   Block block;
   block.info = info;
-  block.head = HeadOf(info, now_ns);
-  if (const CurrentRequest* const request = CurrentRequestOf(*info.thread); request != nullptr) {
-    absl::StrAppend(&block.details, "  ", RequestOf(*info.thread), ", for ", Seconds(request->AgeNs()));
-    if (request->deadline_ns() != kNeverNs) {
-      absl::StrAppend(&block.details, ", times out in ",
-                      Seconds(std::max<int64_t>(0, request->deadline_ns() - now_ns)));
-    }
-    block.details += "\n";
+  if (const CoreThread* const core = CoreThread::Of(info.thread); core != nullptr) {
+    DescribeCoreThread(*core, now_ns, &block);
+  } else {
+    block.head = HeadOf(info, DescribeState(info, now_ns));
+    block.details = AccountsOf(info);
   }
-  block.details += AccountsOf(info);
+  if (const CurrentRequest* const request = CurrentRequestOf(*info.thread); request != nullptr) {
+    std::string about = absl::StrCat("  ", RequestOf(*info.thread), ", for ", Seconds(request->AgeNs()));
+    if (request->deadline_ns() != kNeverNs) {
+      absl::StrAppend(&about, ", times out in ", Seconds(std::max<int64_t>(0, request->deadline_ns() - now_ns)));
+    }
+    block.details = about + "\n" + block.details;
+  }
   const bool is_whole = state != nullptr && info.state != GreenThread::State::kAbandoned;
   const std::string python = is_whole ? FormatPythonStack(state) : std::string();
   absl::StrAppend(&block.details, python);
-  block.place = PlaceOf(info) + python;
+  block.place += PlaceOf(info) + python;
   return block;
+}
+
+// The Python state of whoever does its work.
+PyThreadState* TakeStateOf(const GreenThread& thread, std::unordered_map<uintptr_t, PyThreadState*>* states) {
+  const CoreThread* const core = CoreThread::Of(&thread);
+  const bool is_core = core != nullptr && core->python() != nullptr;
+  const auto found = states->find(is_core ? core->python()->state()->thread_id : thread.handle());
+  if (found == states->end()) return nullptr;
+  PyThreadState* const state = found->second;
+  states->erase(found);
+  return state;
 }
 
 bool IsIdle(const ThreadInfo& info) {
@@ -246,9 +280,7 @@ std::string DumpThreads(const green::Scheduler& scheduler) {
   std::vector<Block> blocks;
   for (const ThreadInfo& info : green::InspectThreads(scheduler)) {
     counts.Add(info);
-    const auto found = states.find(info.thread->handle());
-    PyThreadState* const state = found != states.end() ? found->second : nullptr;
-    if (found != states.end()) states.erase(found);
+    PyThreadState* const state = TakeStateOf(*info.thread, &states);
     if (!IsIdle(info)) blocks.push_back(BlockOf(info, state, now_ns));
   }
   BoundedText out;
@@ -269,7 +301,8 @@ std::string DumpThreadsFromOutside(const green::Scheduler& scheduler) {
   std::vector<Block> blocks;
   for (const ThreadInfo& info : green::InspectThreads(scheduler)) {
     counts.Add(info);
-    if (!IsIdle(info)) blocks.push_back({info, HeadOf(info, now_ns), AccountsOf(info), PlaceOf(info)});
+    if (IsIdle(info)) continue;
+    blocks.push_back({info, HeadOf(info, DescribeState(info, now_ns)), AccountsOf(info), PlaceOf(info)});
   }
   *out.text() = counts.Describe();
   AddBlocks(blocks, &out);
