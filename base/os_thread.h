@@ -6,9 +6,9 @@
 //   ...
 //   OsThread::Look look = thread.LookAtIt();         // any thread: {.state = kWaits, .call = "recvfrom", .fd = 12}
 //
-// What it does is read in /proc, by system calls of our own: nothing here parks or blocks. About 10 us a look. A process
-// that has changed its user may be refused that (prctl(2), PR_SET_DUMPABLE): then the state is kUnknown, and nothing
-// else is missing but the use of the stack.
+// What it does is read in /proc, by system calls of our own: nothing here parks or blocks. About 10 us a look. A
+// process that has changed its user may be refused that (prctl(2), PR_SET_DUMPABLE): then the state is kUnknown, and
+// nothing else is missing but the use of the stack.
 #pragma once
 
 #include <sys/types.h>
@@ -29,9 +29,9 @@ class OsThread {
       kWaits,  // in `call`
     };
     State state = State::kUnknown;
-    const char* call = nullptr;  // the system call's name, or that of NameWaits; for ever. "system call": one without
-                                 // a name here
-    int fd = -1;                 // the descriptor that it is for; -1: none
+    const char* call = nullptr;   // the system call's name, or that of NameWaits; for ever. "system call": one without
+                                  // a name here
+    int fd = -1;                  // the descriptor that it is for; -1: none
     size_t stack_used_bytes = 0;  // kWaits: down to where it waits
   };
 

@@ -1,6 +1,7 @@
 #include "green/stack_overflow.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@ constexpr size_t kEmergencyStackBytes = 64 * 1024;
 struct sigaction previous_action;
 std::atomic<void (*)()> abandon_alarm{nullptr};
 constinit thread_local char* emergency_stack_top = nullptr;
+constinit thread_local OsThreadStack* os_thread_stack = nullptr;
 
 // ---- the interrupted code's registers ----
 
@@ -33,7 +35,7 @@ const void* StackPointerOf(const ucontext_t& context) {
 }
 
 // Has the handler return to `function(argument)` on the stack that ends at `top`.
-bool Redirect(ucontext_t* context, void (*function)(Scheduler*), Scheduler* argument, char* top) {
+bool Redirect(ucontext_t* context, void (*function)(void*), void* argument, char* top) {
   constexpr greg_t kDirectionFlag = 0x400;  // clear at the entry of functions
   auto& registers = context->uc_mcontext.gregs;
   registers[REG_RIP] = reinterpret_cast<greg_t>(function);
@@ -52,7 +54,7 @@ void ResetFloatingPoint() {
 #elif defined(__aarch64__)
 const void* StackPointerOf(const ucontext_t& context) { return reinterpret_cast<const void*>(context.uc_mcontext.sp); }
 
-bool Redirect(ucontext_t* context, void (*function)(Scheduler*), Scheduler* argument, char* top) {
+bool Redirect(ucontext_t* context, void (*function)(void*), void* argument, char* top) {
   context->uc_mcontext.pc = reinterpret_cast<uintptr_t>(function);
   context->uc_mcontext.regs[0] = reinterpret_cast<uintptr_t>(argument);
   context->uc_mcontext.regs[29] = context->uc_mcontext.regs[30] = 0;
@@ -63,7 +65,7 @@ bool Redirect(ucontext_t* context, void (*function)(Scheduler*), Scheduler* argu
 void ResetFloatingPoint() { asm volatile("msr fpcr, xzr"); }
 #else
 const void* StackPointerOf(const ucontext_t&) { return nullptr; }
-bool Redirect(ucontext_t*, void (*)(Scheduler*), Scheduler*, char*) { return false; }
+bool Redirect(ucontext_t*, void (*)(void*), void*, char*) { return false; }
 void ResetFloatingPoint() {}
 #endif
 
@@ -92,6 +94,10 @@ void SayDeath(const Stack& stack) {
                thread != nullptr ? static_cast<unsigned long>(thread->id()) : 0,
                thread != nullptr ? thread->name() : "unknown", stack.size_bytes / 1024,
                stack.size_bytes / StackSlab::page_size_bytes(), stack.size_bytes / 1024));
+}
+
+void SoundAlarm() {
+  if (void (*alarm)() = abandon_alarm.load(std::memory_order_relaxed); alarm != nullptr) alarm();
 }
 
 // Code that goes deeper writes at its stack pointer, or in the 128 bytes below it that belong to it; a fault further
@@ -123,7 +129,7 @@ class StackOverflow {
     }
     if (!thread->reserve_open_) ++scheduler->stats_.overflows;
     SayWhatCame(*thread, " and the reserve", "it is abandoned");
-    if (void (*alarm)() = abandon_alarm.load(std::memory_order_relaxed); alarm != nullptr) alarm();
+    SoundAlarm();
     return true;
   }
 
@@ -149,9 +155,46 @@ class StackOverflow {
   }
 
   // In ordinary context, in place of the current green thread.
-  [[noreturn]] static void Leave(Scheduler* scheduler) {
+  [[noreturn]] static void Leave(void* scheduler) {
     ResetFloatingPoint();
-    scheduler->AbandonCurrent();
+    static_cast<Scheduler*>(scheduler)->AbandonCurrent();
+  }
+};
+
+// The same for OS threads, which have no reserve.
+class OsThreadOverflow {
+ public:
+  // A fault of the current OS thread: whether it is one of its stack.
+  static bool IsOverflow(const void* address, const ucontext_t& context) {
+    const OsThreadStack* const stack = os_thread_stack;
+    if (stack == nullptr) return false;
+    const auto at = reinterpret_cast<uintptr_t>(address);
+    const auto pointer = reinterpret_cast<uintptr_t>(StackPointerOf(context));
+    return at >= stack->guard_begin_ && at < stack->begin_ && pointer >= stack->guard_begin_ && pointer < stack->end_ &&
+           IsPush(address, StackPointerOf(context));
+  }
+
+  // False if the process has to die.
+  static bool Handle(ucontext_t* context) {
+    const OsThreadStack& stack = *os_thread_stack;
+    const bool leaves = Redirect(context, &OsThreadOverflow::Leave, os_thread_stack, emergency_stack_top);
+    char text[256];
+    Say(text,
+        snprintf(text, sizeof(text), "greenring: stack overflow: OS thread %ld used up its %zu KiB of stack; %s\n",
+                 syscall(SYS_gettid), (stack.end_ - stack.begin_) / 1024,
+                 leaves ? "it is abandoned" : "the process ends"));
+    if (leaves) SoundAlarm();
+    return leaves;
+  }
+
+ private:
+  // In ordinary context, in place of what the OS thread did.
+  [[noreturn]] static void Leave(void* argument) {
+    ResetFloatingPoint();
+    const OsThreadStack& stack = *static_cast<OsThreadStack*>(argument);
+    os_thread_stack = nullptr;
+    stack.on_lost_(stack.argument_);
+    for (;;) syscall(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0);
   }
 };
 
@@ -183,7 +226,10 @@ void OnFault(int signal_number, siginfo_t* info, void* context) {
   const int error_number = errno;
   Stack stack;
   StackSlab::Guard guard;
-  if (info->si_code <= 0 || !StackSlab::FindGuarded(info->si_addr, &stack, &guard)) {
+  const bool is_fault = info->si_code > 0;
+  if (is_fault && OsThreadOverflow::IsOverflow(info->si_addr, *static_cast<ucontext_t*>(context))) {
+    if (!OsThreadOverflow::Handle(static_cast<ucontext_t*>(context))) signal(signal_number, SIG_DFL);
+  } else if (!is_fault || !StackSlab::FindGuarded(info->si_addr, &stack, &guard)) {
     PassOn(signal_number, info, context);
   } else if (!StackOverflow::Handle(stack, guard, info->si_addr, static_cast<ucontext_t*>(context))) {
     SayDeath(stack);
@@ -228,5 +274,23 @@ StackOverflowSignalStack::~StackOverflowSignalStack() {
   none.ss_flags = SS_DISABLE;
   sigaltstack(&none, nullptr);
 }
+
+OsThreadStack::OsThreadStack(void (*on_lost)(void*), void* argument) : on_lost_(on_lost), argument_(argument) {
+  pthread_attr_t attributes;
+  void* begin = nullptr;
+  size_t size_bytes = 0;
+  size_t guard_bytes = 0;
+  GREENRING_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0 &&
+                  pthread_attr_getstack(&attributes, &begin, &size_bytes) == 0 &&
+                  pthread_attr_getguardsize(&attributes, &guard_bytes) == 0);
+  pthread_attr_destroy(&attributes);
+  begin_ = reinterpret_cast<uintptr_t>(begin);
+  end_ = begin_ + size_bytes;
+  guard_begin_ = begin_ - guard_bytes;
+  GREENRING_CHECK(os_thread_stack == nullptr);
+  os_thread_stack = this;
+}
+
+OsThreadStack::~OsThreadStack() { os_thread_stack = nullptr; }
 
 }  // namespace greenring::green

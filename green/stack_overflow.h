@@ -30,6 +30,8 @@
 // -fstack-clash-protection (Debian's packages are).
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 
 namespace greenring::green {
@@ -53,6 +55,33 @@ class StackOverflowSignalStack {
  private:
   std::unique_ptr<char[]> memory_;
   bool signal_stack_installed_ = false;
+};
+
+// Has an overflow of the stack of the OS thread that makes it, and does not run green threads, cost that OS thread
+// only, while this lives: what it did is abandoned as that of a green thread, its memory and locks with it. `on_lost`
+// is called in its place, on an emergency stack; once that has returned the OS thread sleeps for ever, and nothing of
+// what was on its stack may be destroyed. The abandon alarm is told before. Where the interrupted code cannot be left
+// (processors other than those above) the process dies of the signal, with a message that says why.
+class OsThreadStack {
+ public:
+  OsThreadStack(void (*on_lost)(void* argument), void* argument);
+  ~OsThreadStack();
+  OsThreadStack(const OsThreadStack&) = delete;
+  OsThreadStack& operator=(const OsThreadStack&) = delete;
+
+  // Of guard below the stack that an OS thread with one of these is to be started with (pthread_attr_setguardsize):
+  // larger frames may jump over it.
+  static constexpr size_t kGuardBytes = size_t{128} << 10;
+
+ private:
+  friend class OsThreadOverflow;
+
+  StackOverflowSignalStack signal_stack_;
+  void (*const on_lost_)(void* argument);
+  void* const argument_;
+  uintptr_t guard_begin_ = 0;
+  uintptr_t begin_ = 0;
+  uintptr_t end_ = 0;
 };
 
 }  // namespace greenring::green

@@ -1,5 +1,5 @@
-// The OS thread that works in a green thread's place (a core of engine `thread`), for those who look at the green thread
-// from outside: dumps, lists of requests.
+// The OS thread that works in a green thread's place (a core of engine `thread`), for those who look at the green
+// thread from outside: dumps, lists of requests.
 //
 //   CoreThread thread(scheduler.current());          // of the core's green thread
 //   ... on the OS thread: thread.Begin(&python) ... thread.End() ...

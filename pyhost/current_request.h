@@ -8,8 +8,8 @@
 // greenring.RequestTimeout or greenring.Cancelled, raised on the core's green thread and nowhere else. What goes on all
 // the same is reported in the error log with its Python stack.
 //
-// Scheduler's thread only; or on the core's own OS thread (python_os_thread.h): then whoever interrupts it holds the GIL,
-// and the exchange answers started_ns and deadline_ns on any thread.
+// Scheduler's thread only; or on the core's own OS thread (python_os_thread.h): then whoever interrupts it holds the
+// GIL, and the exchange answers started_ns and deadline_ns on any thread.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ class CurrentRequest final : private Exchange::Interrupter {
   CurrentRequest(const CurrentRequest&) = delete;
   CurrentRequest& operator=(const CurrentRequest&) = delete;
 
-  // That of `thread`, or of the OS thread that works in its place: GIL held there, scheduler's thread. Nullptr if it runs
-  // none. Never parks.
+  // That of `thread`, or of the OS thread that works in its place: GIL held there, scheduler's thread. Nullptr if it
+  // runs none. Never parks.
   static CurrentRequest* Of(const green::GreenThread* thread);
 
   // That of the current thread, green or not. Never parks.

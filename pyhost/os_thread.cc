@@ -1,11 +1,11 @@
 #include "pyhost/os_thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <utility>
 
 #include "green/scheduler.h"
+#include "pyhost/current_state.h"
 #include "pyhost/python.h"
 
 namespace greenring::pyhost {
@@ -27,6 +27,20 @@ ScopedGilPause::ScopedGilPause() : state_(PyEval_SaveThread()) {}
 
 ScopedGilPause::~ScopedGilPause() { PyEval_RestoreThread(state_); }
 
+ScopedThreadSignals::ScopedThreadSignals() {
+  sigset_t blocked;
+  sigfillset(&blocked);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigdelset(&blocked, fault);
+  pthread_sigmask(SIG_SETMASK, &blocked, &before_);
+}
+
+ScopedThreadSignals::~ScopedThreadSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+void AbandonGil() {
+  PyThreadState* const own = PyGILState_GetThisThreadState();
+  if (own != nullptr && own == CurrentState()) PyEval_SaveThread();
+}
+
 GilErrands::~GilErrands() {
   {
     const absl::MutexLock lock(&mutex_);
@@ -41,13 +55,9 @@ void GilErrands::Post(std::function<void()> errand) {
     errands_.push_back(std::move(errand));
   }
   if (thread_.joinable()) return;
-  // Signals are the main thread's.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const ScopedThreadSignals signals;
   thread_ = std::thread([this] { Run(); });
   pthread_setname_np(thread_.native_handle(), "errands");
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void GilErrands::Run() {

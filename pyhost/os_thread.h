@@ -14,6 +14,8 @@
 // These threads take the GIL as any thread of Python's does. Not for green threads (gil.h).
 #pragma once
 
+#include <signal.h>
+
 #include <functional>
 #include <optional>
 #include <thread>
@@ -53,6 +55,23 @@ class ScopedGilPause {
  private:
   PyThreadState* const state_;
 };
+
+// OS threads that are started while the object lives get no signals, which are the main thread's, but those of their
+// own faults, whose handlers say what has happened.
+class ScopedThreadSignals {
+ public:
+  ScopedThreadSignals();
+  ~ScopedThreadSignals();
+  ScopedThreadSignals(const ScopedThreadSignals&) = delete;
+  ScopedThreadSignals& operator=(const ScopedThreadSignals&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+// The GIL is held by nobody who would need the current OS thread's stack: gives it up, if that has it. For an OS thread
+// whose stack is lost; nothing of CPython's may be called there any more.
+void AbandonGil();
 
 // An OS thread that does with the GIL what others want done. It begins with the first errand.
 class GilErrands {

@@ -4,8 +4,8 @@
 //   PythonOsThread::Current()->Post(&deadline);      // raised in that OS thread at its next bytecode
 //
 // What Interruptible is to a green thread. CPython's asynchronous exceptions do the work (PyThreadState_SetAsyncExc):
-// a system call that blocks is not ended, and the exception comes after it. Several that are posted are raised one after
-// the other, in their order.
+// a system call that blocks is not ended, and the exception comes after it. Several that are posted are raised one
+// after the other, in their order.
 //
 // GIL held in every call.
 #pragma once

@@ -123,7 +123,9 @@ int64_t HttpExchange::CpuNs() const {
   const green::Scheduler* const scheduler = run_.thread->scheduler();
   uint64_t run_ticks = run_.thread->run_ticks();
   if (scheduler->current() == run_.thread) run_ticks += scheduler->NowTicks() - scheduler->switched_at_ticks();
-  return run_ticks > run_.run_ticks_before ? scheduler->TicksToNs(run_ticks - run_.run_ticks_before) : 0;
+  const int64_t own_ns =
+      run_ticks > run_.run_ticks_before ? scheduler->TicksToNs(run_ticks - run_.run_ticks_before) : 0;
+  return own_ns + (run_.os_thread != nullptr ? run_.os_thread->CpuNs() : 0);
 }
 
 std::string_view HttpExchange::request_id() {

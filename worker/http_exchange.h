@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/intrusive_list.h"
+#include "base/os_thread.h"
 #include "green/scheduler.h"
 #include "protocol/body_decoder.h"
 #include "protocol/head_scanner.h"
@@ -92,15 +93,22 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // Of the core that has taken it; nullptr: none has.
   green::GreenThread* thread() const { return run_.thread; }
   int64_t generation() const { return run_.generation; }
+  // The OS thread that works for it in its core's place, nullptr: none. It outlives that.
+  const OsThread* os_thread() const { return run_.os_thread; }
+  void SetOsThread(const OsThread* os_thread) { run_.os_thread = os_thread; }
   // Who can interrupt its application; nullptr: it does not run.
   pyhost::Exchange::Interrupter* interrupter() const { return watch_.interrupter(); }
   bool interruptible() const { return watch_.running(); }
   // From the head's end until a core took it, or until now; and since then, 0 if none has.
   int64_t QueuedNs() const;
   int64_t RunNs() const;
-  // What its core used for it: its turns on the OS thread, and the switches to it.
+  // What its core used for it: its turns on the loop's OS thread, and the switches to it; of an OS thread its processor
+  // time on top, and its switches instead.
   int64_t CpuNs() const;
-  uint64_t switches() const { return run_.thread != nullptr ? run_.thread->switches() - run_.switches_before : 0; }
+  uint64_t Switches() const {
+    if (run_.os_thread != nullptr) return static_cast<uint64_t>(run_.os_thread->Switches());
+    return run_.thread != nullptr ? run_.thread->switches() - run_.switches_before : 0;
+  }
   // 0 when no response was begun.
   int status() const { return status_; }
   int64_t response_body_bytes() const { return response_body_bytes_; }
@@ -166,6 +174,7 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   uint64_t queued_ticks_ = 0;  // of the scheduler
   struct Run {
     green::GreenThread* thread = nullptr;
+    const OsThread* os_thread = nullptr;
     int64_t generation = 0;
     uint64_t began_ticks = 0;
     uint64_t run_ticks_before = 0;  // the core's accounts when it took the request

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/fd_name.h"
+#include "base/os_thread.h"
 #include "google/protobuf/util/time_util.h"
 #include "green/inspection.h"
 #include "worker/connection.h"
@@ -126,7 +127,7 @@ class Describer {
       return;
     }
     *request->mutable_cpu_time() = TimeUtil::NanosecondsToDuration(exchange->CpuNs());
-    request->set_switches(static_cast<int64_t>(exchange->switches()));
+    request->set_switches(static_cast<int64_t>(exchange->Switches()));
     request->set_generation(exchange->generation());
     DescribeThread(*exchange, green::Inspect(*exchange->thread()), request);
   }
@@ -136,18 +137,28 @@ class Describer {
     request->set_state(StateOf(info.state));
     // Its core may have been in this state for longer: since before it took the request.
     *request->mutable_in_state() = TimeUtil::NanosecondsToDuration(std::min(info.since_ns, exchange.RunNs()));
-    request->set_stack_use_bytes(static_cast<int64_t>(info.stack_used_bytes));
-    request->set_stack_size_bytes(static_cast<int64_t>(info.stack_size_bytes));
     request->set_engine(EngineOf(exchange.connection()->service()->cores()->engine_of(exchange.generation())));
     request->set_green_thread(static_cast<int64_t>(info.id));
+    const OsThread* const os_thread = exchange.os_thread();
+    const OsThread::Look look = os_thread != nullptr ? os_thread->LookAtIt() : OsThread::Look();
+    const size_t used_bytes = os_thread != nullptr ? look.stack_used_bytes : info.stack_used_bytes;
+    const size_t size_bytes = os_thread != nullptr ? os_thread->stack_size_bytes() : info.stack_size_bytes;
+    request->set_stack_use_bytes(static_cast<int64_t>(used_bytes));
+    request->set_stack_size_bytes(static_cast<int64_t>(size_bytes));
     if (info.state != green::GreenThread::State::kParked) return;
-    if (info.wait.kind == green::WaitNote::Kind::kOsThread) return request->set_state(v1::Request::ON_THREAD);
-    if (info.wait.call != nullptr) request->set_call(info.wait.call);
-    if (info.wait.fd >= 0) {
-      request->set_fd(info.wait.fd);
-      request->set_peer(PeerOf(info.wait.fd));
+    if (info.wait.kind == green::WaitNote::Kind::kOsThread) {
+      request->set_state(v1::Request::ON_THREAD);
+      return DescribeCall(look.call, look.fd, request);
     }
+    DescribeCall(info.wait.call, info.wait.fd, request);
     if (info.holder.is_known()) request->set_lock_holder(HolderName(info.holder));
+  }
+
+  void DescribeCall(const char* call, int fd, v1::Request* request) {
+    if (call != nullptr) request->set_call(call);
+    if (fd < 0) return;
+    request->set_fd(fd);
+    request->set_peer(PeerOf(fd));
   }
 
   const std::string& PeerOf(int fd) {

@@ -1,6 +1,6 @@
 #include "worker/thread_core.h"
 
-#include <signal.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <cstring>
@@ -9,8 +9,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/futex.h"
 #include "green/scoped_wait.h"
+#include "green/stack_overflow.h"
+#include "pyhost/python_os_thread.h"
+#include "pyhost/recursion.h"
 
 namespace greenring::worker {
 
@@ -33,6 +37,7 @@ struct ThreadCore::ApplicationState {
   Interrupter* interrupter = nullptr;
   std::function<void(Interrupter*)> early;
 
+  std::atomic<int64_t> deadline_ns{kNeverNs};
   std::atomic<uint32_t> asked_count{0};  // by the loop
   std::atomic<uint32_t> told_count{0};   // by errands
 };
@@ -109,12 +114,13 @@ class ThreadCore::RemoteExchange final : public pyhost::Exchange {
   }
   int64_t started_ns() const override { return started_ns_; }
   int64_t deadline_ns() const override {
-    int64_t deadline_ns = 0;
-    OnLoop([&] { deadline_ns = request_->deadline_ns(); });
-    return deadline_ns;
+    return application_->deadline_ns.load(std::memory_order_relaxed);  // nobody else sets it
   }
   void SetTimeout(int64_t timeout_ns) override {
-    OnLoop([&] { request_->SetTimeout(timeout_ns); });
+    OnLoop([&] {
+      request_->SetTimeout(timeout_ns);
+      application_->deadline_ns.store(request_->deadline_ns(), std::memory_order_relaxed);
+    });
   }
   void SetCancelOnDisconnect(bool cancel) override {
     OnLoop([&] { request_->SetCancelOnDisconnect(cancel); });
@@ -175,6 +181,10 @@ ThreadCore::ThreadCore(green::Scheduler* scheduler, pyhost::GilErrands* errands,
 
 ThreadCore::~ThreadCore() {
   if (!started_) return;
+  if (turn_.load(std::memory_order_acquire) == Turn::kLost) {
+    GREENRING_CHECK(pthread_detach(thread_) == 0);
+    return;
+  }
   request_ = nullptr;
   turn_.store(Turn::kThread, std::memory_order_release);
   FutexWake(&turn_);
@@ -185,12 +195,12 @@ absl::Status ThreadCore::StartThread() {
   pthread_attr_t attributes;
   GREENRING_CHECK(pthread_attr_init(&attributes) == 0);
   GREENRING_CHECK(pthread_attr_setstacksize(&attributes, stack_size_bytes_) == 0);
-  // Signals are the main thread's: what that blocks is to stay pending.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int error_number = pthread_create(&thread_, &attributes, &ThreadCore::ThreadMain, this);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  GREENRING_CHECK(pthread_attr_setguardsize(&attributes, green::OsThreadStack::kGuardBytes) == 0);
+  int error_number;
+  {
+    const pyhost::ScopedThreadSignals signals;
+    error_number = pthread_create(&thread_, &attributes, &ThreadCore::ThreadMain, this);
+  }
   pthread_attr_destroy(&attributes);
   if (error_number != 0) {
     return absl::ResourceExhaustedError(
@@ -206,17 +216,26 @@ absl::Status ThreadCore::Serve(HttpExchange* request) {
   LoopInterrupter interrupter(this);
   request_ = request;
   application_ = std::make_shared<ApplicationState>();
+  application_->deadline_ns.store(request->deadline_ns(), std::memory_order_relaxed);
   if (!started_) {
     absl::Status started = StartThread();
     if (!started.ok()) return started;
   }
   const green::ScopedWait noted(green_thread_, {.call = "OS thread", .kind = green::WaitNote::Kind::kOsThread});
   request->SetInterrupter(&interrupter);
+  request->SetOsThread(&core_thread_.os_thread());
   for (;;) {
     call_ = nullptr;
     turn_.store(Turn::kThread, std::memory_order_release);
     FutexWake(&turn_);
-    while (turn_.load(std::memory_order_acquire) != Turn::kLoop) scheduler_->ParkUncancellable();
+    Turn turn;
+    while ((turn = turn_.load(std::memory_order_acquire)) == Turn::kThread) scheduler_->ParkUncancellable();
+    if (turn == Turn::kLost) {
+      ForgetApplication();
+      request->SetInterrupter(nullptr);
+      request->SetOsThread(nullptr);
+      return absl::DataLossError("the stack of its OS thread overflowed; the request is lost");
+    }
     if (call_ == nullptr) break;
     interrupter.in_call = true;
     (*call_)();
@@ -224,6 +243,7 @@ absl::Status ThreadCore::Serve(HttpExchange* request) {
     scheduler_->ClearCancel();  // what was to be ended has ended: clean-up may wait again
   }
   request->SetInterrupter(nullptr);
+  request->SetOsThread(nullptr);
   return absl::OkStatus();
 }
 
@@ -237,18 +257,42 @@ void ThreadCore::AwaitTurn(Turn turn) {
 }
 
 void ThreadCore::RunThread() {
+  const green::OsThreadStack stack([](void* core) { static_cast<ThreadCore*>(core)->OnStackLost(); }, this);
   AwaitTurn(Turn::kThread);
   const pyhost::ScopedOsThreadState python;
+  core_thread_.Begin(pyhost::PythonOsThread::Current());
   while (request_ != nullptr) {
     {
       RemoteExchange exchange(this);
       handle_(request_, &exchange);
     }
     const pyhost::ScopedGilPause pause;
+    core_thread_.BeginAccounts();  // of the next one: to wake up for it is its own
     turn_.store(Turn::kLoop, std::memory_order_release);
     scheduler_->UnparkRemote(green_thread_);
     AwaitTurn(Turn::kThread);
   }
+  core_thread_.End();
+}
+
+// Nothing here waits for anybody but the GIL's own lock.
+void ThreadCore::OnStackLost() {
+  pyhost::AbandonGil();
+  turn_.store(Turn::kLost, std::memory_order_release);
+  scheduler_->UnparkRemote(green_thread_);
+}
+
+// Errands that are under way find it as it was: the lost stack stays where it is.
+void ThreadCore::ForgetApplication() {
+  errands_->Post([application = application_] {
+    application->interrupter = nullptr;
+    application->early = nullptr;
+  });
+}
+
+std::string ThreadCore::DescribeLostStack() const {
+  const pyhost::PythonOsThread* const python = core_thread_.python();
+  return python != nullptr ? pyhost::DescribeAbandonedStack(python->state()) : "";
 }
 
 }  // namespace greenring::worker

@@ -19,6 +19,9 @@
 // Whoever is interrupted computes: PyThreadState_SetAsyncExc raises the exception at the next bytecode. A system call
 // that blocks is not ended, and the exception comes after it; waits for the client (request body, response) are.
 //
+// An overflow of the OS thread's stack costs the request, and that OS thread: Serve says so, and the core is at its
+// end. What was on the stack is neither unwound nor freed (green/stack_overflow.h).
+//
 // Made, used and destroyed on one green thread.
 #pragma once
 
@@ -37,6 +40,7 @@
 #include "absl/status/statusor.h"
 #include "green/scheduler.h"
 #include "protocol/response_encoder.h"
+#include "pyhost/core_thread.h"
 #include "pyhost/exchange.h"
 #include "pyhost/os_thread.h"
 #include "worker/http_exchange.h"
@@ -48,23 +52,32 @@ class ThreadCore final {
   // On the OS thread, GIL held; `exchange` stands for the request there.
   using Handle = std::function<void(HttpExchange* request, pyhost::Exchange* exchange)>;
 
-  // The OS thread gets a stack of that size, but at least kStackSizeBytesMin: one that uses it up ends the process.
+  // The OS thread gets a stack of that size, but at least kStackSizeBytesMin.
   ThreadCore(green::Scheduler* scheduler, pyhost::GilErrands* errands, size_t stack_size_bytes, Handle handle);
 
-  // Ends the OS thread. Parks.
+  // Ends the OS thread; one whose stack is lost is left behind. Parks.
   ~ThreadCore();
 
   ThreadCore(const ThreadCore&) = delete;
   ThreadCore& operator=(const ThreadCore&) = delete;
 
-  // Has the request handled. RESOURCE_EXHAUSTED: there is no OS thread to be had, and nothing was done. Parks.
+  // Has the request handled. RESOURCE_EXHAUSTED: there is no OS thread to be had, and nothing was done. DATA_LOSS: its
+  // stack has overflowed; frames of that refer to `request`, which must not be used for another one
+  // (Connection::OnAbandoned), and Serve is not called again. Parks.
   absl::Status Serve(HttpExchange* request);
+
+  // After DATA_LOSS: the Python code that the OS thread was in the middle of, the innermost call first. Never parks.
+  std::string DescribeLostStack() const;
 
   // What the system gives threads by default: address space, of which only what is used costs memory.
   static constexpr size_t kStackSizeBytesMin = size_t{8} << 20;
 
  private:
-  enum class Turn : uint32_t { kLoop, kThread };
+  enum class Turn : uint32_t {
+    kLoop,
+    kThread,
+    kLost,  // the OS thread's stack; nobody has the turn any more
+  };
   class RemoteExchange;     // the request, as the OS thread has it
   class LoopInterrupter;    // who is told on the loop that it shall end
   struct ApplicationState;  // what errands have of it
@@ -72,6 +85,8 @@ class ThreadCore final {
   absl::Status StartThread();
   static void* ThreadMain(void* core);
   void RunThread();
+  void OnStackLost();  // in place of RunThread
+  void ForgetApplication();
   void AwaitTurn(Turn turn);  // of the OS thread
 
   green::Scheduler* const scheduler_;
@@ -79,6 +94,7 @@ class ThreadCore final {
   const size_t stack_size_bytes_;
   const Handle handle_;
   green::GreenThread* const green_thread_;
+  pyhost::CoreThread core_thread_{green_thread_};
   pthread_t thread_ = 0;
   bool started_ = false;
 

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/os_thread.h"
 #include "green/scheduler.h"
 #include "green/stack_overflow.h"
 #include "ioloop/event_loop.h"
@@ -64,6 +65,7 @@ void AfterUnlockOfPreempted(const void* mutex) {
 // The GIL is the C library's business; statistics, and preemption where there is to be any, are told of it.
 void LeaveGilAlone(bool preempted) {
   const pyhost::MemoryRange gil = pyhost::GilMemory();
+  OsThread::NameWaits(gil.begin, gil.size_bytes, "GIL");
   posix::LeaveAlone({.begin = gil.begin,
                      .size_bytes = gil.size_bytes,
                      .before_lock = preempted ? &pyhost::Preemption::BeforeLock : nullptr,
@@ -181,7 +183,7 @@ class Worker final : private CorePool::Runner,
       error_log_->Message("threads of the application did not end after the drain; exiting without them");
     }
     ReportStacks();
-    return scheduler_.stats().live == 0 && scheduler_.stats().abandoned == 0;
+    return scheduler_.stats().live == 0 && scheduler_.stats().abandoned == 0 && threads_lost_ == 0;
   }
 
   // Of the process, after Serve.
@@ -229,12 +231,24 @@ class Worker final : private CorePool::Runner,
       connection->peer();  // looked up here, and known from then on
       request->request_id();
       const absl::Status served = core.Serve(request);
+      if (absl::IsDataLoss(served)) return OnThreadLost(core, request, served);
       if (!served.ok()) {
         error_log_->RequestMessage(request->name(), std::string(served.message()));
         request->Abort();
       }
       connection->OnServed();
     }
+  }
+
+  void OnThreadLost(const ThreadCore& core, HttpExchange* request, const absl::Status& why) {
+    ++threads_lost_;
+    error_log_->RequestMessage(request->name(), std::string(why.message()));
+    request->connection()->OnAbandoned();
+    Drain(absl::StrCat(
+              "the stack of an OS thread is lost, with the memory and the locks that it holds: draining, so that "
+              "this worker can be replaced\n",
+              core.DescribeLostStack()),
+          kExitUnfit);
   }
 
   void OnGenerationsChanged() override {
@@ -356,6 +370,7 @@ class Worker final : private CorePool::Runner,
   v1::FromWorker::Ready ready_;
   bool ending_ = false;
   uint64_t overflows_reported_ = 0;
+  int threads_lost_ = 0;  // of engine `thread`, with their stacks
 };
 
 }  // namespace
