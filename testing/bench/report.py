@@ -37,6 +37,7 @@ COLUMNS = (
     ("one_us", "one: CPU µs/req", "{:.2f}"),
     ("two_us", "two: CPU µs/req", "{:.2f}"),
     ("scaling", "scaling", "{:.2f}x"),
+    ("throughput", "throughput", "{:.2f}x"),
     ("larger_share", "busier one", "{:.0%}"),
     ("ucontext_p99_us", "ucontext p99 µs", "{:,.0f}"),
     ("fcontext_p99_us", "fcontext p99 µs", "{:,.0f}"),
