@@ -41,6 +41,12 @@ int32_t Recv(EventLoop* loop, int fd, void* data, size_t size, int flags, int64_
   return operation.Wait(deadline_ns);
 }
 
+int32_t RecvMsg(EventLoop* loop, int fd, msghdr* message, int flags, int64_t deadline_ns) {
+  Operation operation(loop);
+  loop->ring()->RecvMsg(fd, message, flags, &operation);
+  return operation.Wait(deadline_ns);
+}
+
 int32_t Send(EventLoop* loop, int fd, const void* data, size_t size, int flags, int64_t deadline_ns) {
   Operation operation(loop);
   loop->ring()->Send(fd, data, size, flags, &operation);

@@ -23,6 +23,7 @@ namespace greenring::ioloop {
 
 // Parks.
 int32_t Recv(EventLoop* loop, int fd, void* data, size_t size, int flags, int64_t deadline_ns = kNeverNs);
+int32_t RecvMsg(EventLoop* loop, int fd, msghdr* message, int flags, int64_t deadline_ns = kNeverNs);
 int32_t Send(EventLoop* loop, int fd, const void* data, size_t size, int flags, int64_t deadline_ns = kNeverNs);
 int32_t Read(EventLoop* loop, int fd, void* data, size_t size, int64_t offset, int64_t deadline_ns = kNeverNs);
 int32_t Write(EventLoop* loop, int fd, const void* data, size_t size, int64_t offset, int64_t deadline_ns = kNeverNs);

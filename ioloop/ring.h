@@ -62,6 +62,10 @@ class Ring {
 
   virtual void Recv(int fd, void* data, size_t size, int flags, Completion* completion) = 0;
 
+  // `message` is the caller's until it completes: then it says how much control data there is, and its flags
+  // (recvmsg(2)).
+  virtual void RecvMsg(int fd, msghdr* message, int flags, Completion* completion) = 0;
+
   virtual void Send(int fd, const void* data, size_t size, int flags, Completion* completion) = 0;
   virtual void SendMsg(int fd, const msghdr* message, int flags, Completion* completion) = 0;
 

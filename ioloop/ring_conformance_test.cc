@@ -129,6 +129,29 @@ TEST_P(RingTest, EndOfStreamIsZeroAndErrorsAreNegative) {
   CloseAll({ours}, {peers});
 }
 
+TEST_P(RingTest, RecvMsgFillsItsVectorsAndSaysThatThereIsNoControlData) {
+  auto [ours, peers] = world_->SocketPair();
+  char first[3], second[10];
+  alignas(cmsghdr) char control[100];
+  iovec vectors[] = {{first, sizeof(first)}, {second, sizeof(second)}};
+  msghdr message = {};
+  message.msg_iov = vectors;
+  message.msg_iovlen = 2;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  RecordingCompletion received;
+  ring()->RecvMsg(ours, &message, 0, &received);
+  Settle();
+  EXPECT_FALSE(received.over);
+  world_->PeerWrite(peers, "onetwo");
+  RunUntilOver(received);
+  EXPECT_EQ(received.result(), 6);
+  EXPECT_EQ(std::string(first, 3) + std::string(second, 3), "onetwo");
+  EXPECT_EQ(message.msg_controllen, 0u);
+  EXPECT_EQ(message.msg_flags & MSG_CTRUNC, 0);
+  CloseAll({ours}, {peers});
+}
+
 TEST_P(RingTest, RecvProvidedReceivesOnce) {
   auto [ours, peers] = world_->SocketPair();
   RecordingCompletion received;

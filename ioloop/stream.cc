@@ -104,6 +104,8 @@ void Stream::FlushClose() {
       waiter_->splicing = false;
     }
   }
+  // At once, however long the output takes: what comes from now on is the next owner's.
+  if (detach_ && receive_armed_) CancelReceive();
   if (has_output() || send_ != SendState::kIdle || waiter_ != nullptr) return;
   if (!LingerIsOver()) return;
   if (receive_armed_) CancelReceive();

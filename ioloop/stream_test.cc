@@ -561,6 +561,30 @@ TEST_P(StreamTest, DetachSendsWhatThePeerIsSlowToTake) {
   });
 }
 
+TEST_P(StreamTest, DetachStopsReceivingBeforeTheOutputIsSent) {
+  Run([this] {
+    Connection c(&*loop_, world_.get());
+    c.stream->StartReading();
+    world_->PeerWrite(c.peer, "first");
+    Until([&] { return c.handler.received == "first"; });
+    const std::string data = Pattern(4 * 1024 * 1024);
+    c.stream->Append(data);
+    c.stream->Detach();
+    Turns(5);
+    world_->PeerWrite(c.peer, "later");
+    Turns(5);
+    EXPECT_EQ(c.handler.received, "first") << "that is the next owner's";
+    EXPECT_EQ(PeerReads(&c, data.size()), data);
+    Until([&] { return c.handler.closed; });
+    UniqueFd fd = c.stream->TakeFd();
+    c.handler.closed = false;
+    c.stream.emplace(&*loop_, std::move(fd), &c.handler);
+    c.stream->StartReading();
+    Until([&] { return c.handler.received == "firstlater"; });
+    Finish(&c);
+  });
+}
+
 TEST_P(StreamTest, DetachOfABrokenOrAbortedConnectionClosesIt) {
   Run([this] {
     Connection c(&*loop_, world_.get());

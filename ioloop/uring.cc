@@ -295,6 +295,12 @@ void Uring::Recv(int fd, void* data, size_t size, int flags, Completion* complet
   Queue(sqe, completion);
 }
 
+void Uring::RecvMsg(int fd, msghdr* message, int flags, Completion* completion) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_recvmsg(sqe, fd, message, static_cast<unsigned>(flags));
+  Queue(sqe, completion);
+}
+
 void Uring::Send(int fd, const void* data, size_t size, int flags, Completion* completion) {
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_send(sqe, fd, data, size, flags);

@@ -171,6 +171,12 @@ void SimRing::Recv(int fd, void* data, size_t size, int flags, Completion* compl
   Queue(Kind::kRecv, fd, completion).vectors = {{data, size}};
 }
 
+void SimRing::RecvMsg(int fd, msghdr* message, int flags, Completion* completion) {
+  Queue(Kind::kRecv, fd, completion).vectors.assign(message->msg_iov, message->msg_iov + message->msg_iovlen);
+  message->msg_controllen = 0;
+  message->msg_flags = 0;
+}
+
 void SimRing::Send(int fd, const void* data, size_t size, int flags, Completion* completion) {
   Op& op = Queue(Kind::kSend, fd, completion);
   op.vectors = {{const_cast<void*>(data), size}};

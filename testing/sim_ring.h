@@ -97,6 +97,8 @@ class SimRing final : public ioloop::Ring {
   void RecvMultishot(int fd, Completion* completion) override;
   void RecvProvided(int fd, Completion* completion) override;
   void Recv(int fd, void* data, size_t size, int flags, Completion* completion) override;
+  // There is no control data.
+  void RecvMsg(int fd, msghdr* message, int flags, Completion* completion) override;
   void Send(int fd, const void* data, size_t size, int flags, Completion* completion) override;
   void SendMsg(int fd, const msghdr* message, int flags, Completion* completion) override;
   void SendAtOnce(int fd, const void* data, size_t size, Completion* completion) override;
