@@ -1,16 +1,12 @@
 #include "worker/connection.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-#include <cstring>
 #include <utility>
 
 #include "base/check.h"
 #include "protocol/simple_response.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
+#include "worker/peer.h"
 
 namespace greenring::worker {
 namespace {
@@ -20,9 +16,6 @@ constexpr size_t kInputBytesMax = 256 * 1024;
 
 // Output that a client has not taken when its next request is started.
 constexpr size_t kPipelinedOutputBytesMax = 64 * 1024;
-
-// How long a refused client should wait before it comes again.
-constexpr int kRetryAfterS = 1;
 
 }  // namespace
 
@@ -62,6 +55,9 @@ void Connection::OnData(std::string_view data) {
         exchange_->WakeReader();
       }
       break;
+    case State::kHandingOver:
+      exchange_->Append(data);
+      break;
     case State::kClosing:
       break;
   }
@@ -86,6 +82,7 @@ void Connection::ReadHead() {
         AnswerProbe(probe);
         break;
       }
+      if ((handed_over_ || !listener_->routes.empty()) && !Route()) break;
       exchange_->BeginRequest();
       if (!service_->cores()->Submit(exchange_)) {
         service_->mutable_statistics()->OnQueueFull();
@@ -100,6 +97,7 @@ void Connection::ReadHead() {
 // What a client sends behind a probe before it has its answer is not read: probes have a connection of their own, and
 // a pipeline of them would go as deep as it is long.
 void Connection::AnswerProbe(Probe probe) {
+  handed_over_ = false;
   service_->mutable_statistics()->OnProbe();
   const std::string_view trouble = probe == Probe::kReadiness ? service_->WhyNotReady() : std::string_view();
   const protocol::RequestHead& head = exchange_->head();
@@ -273,6 +271,7 @@ void Connection::OnEnd() {
       OnClientGone();
       break;
     case State::kFlushing:
+    case State::kHandingOver:
     case State::kClosing:
       break;
   }
@@ -310,6 +309,7 @@ void Connection::OnTimeout() {
       break;
     case State::kServing:
     case State::kFlushing:
+    case State::kHandingOver:
       service_->LogTimeout(this);
       Abort();
       break;
@@ -352,6 +352,7 @@ void Connection::Close(ioloop::CloseMode mode) {
 
 void Connection::OnClosed() {
   stream_closed_ = true;
+  if (state_ == State::kHandingOver) FinishHandOver();
   MaybeDelete();
 }
 
@@ -372,27 +373,7 @@ void Connection::StartWait() { service_->WaitForClient(this); }
 void Connection::EndWait() { Unlink(); }
 
 const pyhost::PeerAddress& Connection::peer() {
-  if (peer_known_) return peer_;
-  peer_known_ = true;
-  sockaddr_storage address;
-  socklen_t size = sizeof(address);
-  if (getpeername(stream_.fd(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return peer_;  // gone already
-  if (address.ss_family == AF_INET) {
-    const sockaddr_in* ipv4 = reinterpret_cast<const sockaddr_in*>(&address);
-    peer_.family = pyhost::PeerAddress::Family::kIpv4;
-    std::memcpy(peer_.ip, &ipv4->sin_addr, sizeof(ipv4->sin_addr));
-    peer_.port = ntohs(ipv4->sin_port);
-  } else if (address.ss_family == AF_INET6) {
-    const sockaddr_in6* ipv6 = reinterpret_cast<const sockaddr_in6*>(&address);
-    peer_.family = pyhost::PeerAddress::Family::kIpv6;
-    std::memcpy(peer_.ip, &ipv6->sin6_addr, sizeof(ipv6->sin6_addr));
-    peer_.port = ntohs(ipv6->sin6_port);
-    // An IPv4 client on a socket for both families is shown as what it is.
-    if (IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr)) {
-      peer_.family = pyhost::PeerAddress::Family::kIpv4;
-      std::memcpy(peer_.ip, &ipv6->sin6_addr.s6_addr[12], 4);
-    }
-  }
+  if (!std::exchange(peer_known_, true)) peer_ = PeerOf(stream_.fd());
   return peer_;
 }
 

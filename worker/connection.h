@@ -5,6 +5,9 @@
 //
 //   kIdle -> kReadingHead -> kServing -> kSkippingBody -> kFlushing -> kIdle
 //
+// A request that another pool's route takes goes from kServing to kHandingOver: the connection ends here, with the
+// answers before that request sent, and goes on in a worker of that pool.
+//
 // States that have nothing to do are left out on the way (a head that arrives whole goes from kIdle to kServing); the
 // next request of a pipeline starts in kReadingHead or kServing; kClosing can follow each and is the last.
 //
@@ -38,6 +41,7 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
     kServing,       // in the queue for a core, or on one
     kSkippingBody,  // the response is given, the rest of the request's body is still arriving
     kFlushing,      // the client is slow to take the response; the next request waits
+    kHandingOver,   // its next request is another pool's: earlier answers are sent, the receive ends
     kClosing,
   };
 
@@ -48,6 +52,13 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
 
   // Begins to read.
   void Start();
+
+  // The same, of a connection that was handed over to this worker with what it has `received`, the whole head of a
+  // request and more: that request is this pool's, or nobody's.
+  void StartWith(std::string_view received);
+
+  // The same, of one that could not be handed over: the request is refused with 503.
+  void StartRefused(std::string_view received, std::string_view reason);
 
   // Its deadline in one of the service's lists has passed.
   void OnTimeout();
@@ -99,6 +110,9 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   // Nothing more can be sent.
   bool broken() const { return aborted_ || stream_.broken(); }
 
+  // How long a client that is refused for want of room should wait before it comes again.
+  static constexpr int kRetryAfterS = 1;
+
  private:
   void MoveTo(State next);
   void OnData(std::string_view data) override;
@@ -109,6 +123,8 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
 
   void ReadHead();
   void AnswerProbe(Probe probe);
+  bool Route();
+  void FinishHandOver();
   bool WithdrawFromQueue();
   void OnClientGone();
   void SkipBody();
@@ -129,6 +145,7 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   bool peer_known_ = false;
   bool reading_stopped_ = false;  // enough input waits
   bool input_ended_ = false;      // the client has sent its last byte
+  bool handed_over_ = false;      // to this worker, and its first request has not been routed yet
   bool aborted_ = false;
   bool overdue_ = false;  // its request is; logged already
   bool stream_closed_ = false;

@@ -54,6 +54,7 @@ void HttpExchange::Start(Connection* connection, bool keep_input) {
   head_.Clear();
   response_body_ = {};
   reader_ = nullptr;
+  script_name_bytes_ = 0;
   number_ = 0;
   run_ = {};
   request_id_ = {};
@@ -75,7 +76,8 @@ protocol::ParseResult HttpExchange::ParseHead(const protocol::Limits& limits) {
   }
   const protocol::ParseResult result = protocol::ParseRequestHead(head_input_.view(), limits, &head_);
   if (result.kind == Kind::kComplete) {
-    head_input_.Consume(result.head_bytes);
+    head_bytes_ = result.head_bytes;
+    head_input_.Consume(head_bytes_);
     request_body_.Reset(head_.framing, head_.content_length, limits);
     continue_due_ = head_.expect_continue;
     return result;
@@ -395,7 +397,5 @@ absl::Status HttpExchange::Finish() {
   finished_ = true;
   return absl::OkStatus();
 }
-
-void HttpExchange::Abort() { failed_ = true; }
 
 }  // namespace greenring::worker

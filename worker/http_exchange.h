@@ -57,6 +57,13 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // Bytes that have arrived and belong to the body or to later requests.
   size_t input_bytes() const { return head_input_.size() + body_input_.size(); }
 
+  // All that has arrived from the head's first byte on. After ParseHead was complete, and before a core has taken it.
+  std::string Received() const { return std::string(head_input_.ViewFrom(head_bytes_)).append(body_input_.view()); }
+
+  // Where the application is mounted: so many bytes of the decoded path are SCRIPT_NAME.
+  size_t script_name_bytes() const { return script_name_bytes_; }
+  void set_script_name_bytes(size_t size) { script_name_bytes_ = size; }
+
   // The client is gone, or has finished sending: a core that waits for the body goes on.
   void WakeReader();
 
@@ -135,7 +142,7 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   absl::StatusOr<int64_t> SendFile(int fd, int64_t offset, int64_t size) override;
   absl::Status Flush() override;
   absl::Status Finish() override;
-  void Abort() override;
+  void Abort() override { failed_ = true; }
   void SetInterrupter(Interrupter* interrupter) override { watch_.SetInterrupter(interrupter); }
   int64_t started_ns() const override { return watch_.started_ns(); }
   int64_t deadline_ns() const override { return watch_.deadline_ns(); }
@@ -164,6 +171,8 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   Connection* connection_ = nullptr;
   InputBuffer head_input_;  // the head (it stays where it is while the request runs) and what came with it
   InputBuffer body_input_;  // what came after that
+  size_t head_bytes_ = 0;
+  size_t script_name_bytes_ = 0;
   protocol::HeadScanner scanner_;
   protocol::RequestHead head_;
   protocol::BodyDecoder request_body_;

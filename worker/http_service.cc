@@ -74,18 +74,59 @@ void HttpService::AddListener(std::unique_ptr<ioloop::Listener> socket, const py
   listener->service = this;
   listener->socket = std::move(socket);
   listener->environ = environ;
+  listener->address = listener->socket->address();
   listener->socket->Start(loop_, listener.get());
   ++listening_count_;
   listeners_.push_back(std::move(listener));
 }
 
-void HttpService::Accept(const HttpListener* listener, UniqueFd fd) {
+Connection* HttpService::NewConnection(const HttpListener* listener, UniqueFd fd) {
   StartTicking();
-  statistics_.OnAccepted();
   Connection* connection = new Connection(this, listener, std::move(fd));
   connection->set_index(static_cast<uint32_t>(connections_.size()));
   connections_.push_back(connection);
-  connection->Start();
+  return connection;
+}
+
+void HttpService::Accept(const HttpListener* listener, UniqueFd fd) {
+  statistics_.OnAccepted();
+  NewConnection(listener, std::move(fd))->Start();
+}
+
+// ---- addresses that several pools share ----------------------------------------------------------------------------
+
+void HttpService::SetRoutes(const std::map<std::string, RouteTable>& routes) {
+  for (auto& listener : listeners_) {
+    const auto found = routes.find(listener->address);
+    listener->routes = found != routes.end() ? found->second : RouteTable();
+  }
+}
+
+void HttpService::TakeOver(HandedConnection connection) {
+  const auto listener = std::find_if(listeners_.begin(), listeners_.end(), [&connection](const auto& candidate) {
+    return candidate->address == connection.address;
+  });
+  if (listener == listeners_.end()) {
+    error_log_->Message(absl::StrCat("a connection to ", connection.address,
+                                     " was handed to this worker, which does not serve there; it is closed"));
+    return;
+  }
+  statistics_.OnAccepted();
+  NewConnection(listener->get(), std::move(connection.fd))->StartWith(connection.received);
+}
+
+void HttpService::HandOver(const HttpListener* listener, const protocol::RequestHead& head,
+                           HandedConnection connection) {
+  // What holds now: while earlier answers were being sent the routes may have changed.
+  const RouteTable::Match match = listener->routes.Find(head.host, head.path);
+  if (match.pool == RouteTable::kNoPool || match.pool == RouteTable::kOwnPool) {
+    NewConnection(listener, std::move(connection.fd))->StartWith(connection.received);
+    return;
+  }
+  const absl::Status status = neighbours_ != nullptr ? neighbours_->HandOver(match.pool, connection)
+                                                     : absl::UnavailableError("it is served by another server");
+  if (status.ok()) return;
+  NewConnection(listener, std::move(connection.fd))->StartRefused(connection.received, std::string(status.message()));
 }
 
 void HttpService::Delete(Connection* connection) {
@@ -221,6 +262,7 @@ void HttpService::Drain() {
   if (draining_) return;
   draining_ = true;
   for (auto& listener : listeners_) listener->socket->Stop();
+  if (neighbours_ != nullptr) neighbours_->Stop();
   // Idle connections wait from now on for the short time only.
   tick_now_ns_ = loop_->clock()->NowNs();
   std::vector<Connection*> idle;
@@ -233,7 +275,8 @@ size_t HttpService::AbortAll() {
   size_t lost = 0;
   const std::vector<Connection*> connections = connections_;  // nobody is deleted within this call
   for (Connection* connection : connections) {
-    if (connection->state() == Connection::State::kServing) ++lost;
+    const Connection::State state = connection->state();
+    if (state == Connection::State::kServing || state == Connection::State::kHandingOver) ++lost;
     connection->AbortForDrain();
   }
   return lost;
@@ -241,6 +284,7 @@ size_t HttpService::AbortAll() {
 
 void HttpService::MaybeDrained() {
   if (!draining_ || drained_ || listening_count_ > 0 || !connections_.empty()) return;
+  if (neighbours_ != nullptr && !neighbours_->stopped()) return;
   drained_ = true;
   scheduler()->RemoveTimer(&tick_);
   if (access_log_ != nullptr) access_log_->Flush();

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,10 +32,12 @@
 #include "worker/http_exchange.h"
 #include "worker/http_statistics.h"
 #include "worker/log.h"
+#include "worker/neighbours.h"
 #include "worker/probes.h"
 #include "worker/request_id.h"
 #include "worker/request_timeouts.h"
 #include "worker/request_watch.h"
+#include "worker/route_table.h"
 
 namespace greenring::pyhost {
 class EnvironTemplate;
@@ -61,6 +64,8 @@ struct HttpListener final : ioloop::Listener::Handler {
   HttpService* service = nullptr;
   std::unique_ptr<ioloop::Listener> socket;
   const pyhost::EnvironTemplate* environ = nullptr;
+  std::string address;  // the socket's, as it was bound
+  RouteTable routes;    // who serves what of it; empty: all is this pool's
 
   void OnAccept(UniqueFd fd) override;
   void OnStopped() override;
@@ -112,6 +117,20 @@ class HttpService {
   // it. Never parks.
   void Apply(const HttpServiceOptions& options);
 
+  // Who serves on the same addresses; before the first request, once. Without, `routes` of other pools are refused.
+  void SetNeighbours(Neighbours* neighbours) { neighbours_ = neighbours; }
+
+  // Who serves what from now on, by the listeners' addresses; an address that is not named is this pool's alone. Whom a
+  // request goes to that has arrived is not changed, unless it is just being handed over. Never parks.
+  void SetRoutes(const std::map<std::string, RouteTable>& routes);
+
+  // A connection that another pool's worker has accepted on one of this pool's addresses: its first request is this
+  // pool's, whatever the routes here say (they may differ for a moment, and nothing may go to and fro). Never parks.
+  void TakeOver(HandedConnection connection);
+
+  // The neighbours have stopped.
+  void OnNeighboursStopped() { MaybeDrained(); }
+
   // The observer is told when `count` requests have ended since the start; 0: it is not. Never parks.
   void SetRequestLimit(uint64_t count) { request_limit_ = count; }
 
@@ -156,6 +175,9 @@ class HttpService {
   void GiveExchange(HttpExchange* exchange);
   void Delete(Connection* connection);
 
+  // To the neighbour whose route takes the request at the front of `connection.received`, or else back to this worker.
+  void HandOver(const HttpListener* listener, const protocol::RequestHead& head, HandedConnection connection);
+
   // Each starts the wait that the name says, and ends the one that `connection` was in.
   void WaitForRequest(Connection* connection);
   void WaitForHead(Connection* connection);
@@ -184,6 +206,7 @@ class HttpService {
   };
 
   void Accept(const HttpListener* listener, UniqueFd fd);
+  Connection* NewConnection(const HttpListener* listener, UniqueFd fd);
   void OnTick();
   void StartTicking();
   void MaybeDrained();
@@ -201,6 +224,7 @@ class HttpService {
   ErrorLog* const error_log_;
   AccessLog* const access_log_;
   Observer* const observer_;
+  Neighbours* neighbours_ = nullptr;
 
   std::vector<std::unique_ptr<HttpListener>> listeners_;
   size_t listening_count_ = 0;

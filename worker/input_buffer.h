@@ -34,6 +34,12 @@ class InputBuffer {
     begin_ += size;
   }
 
+  // The contents, with `size` bytes before them: the last that were consumed, since when nothing was appended.
+  std::string_view ViewFrom(size_t size) const {
+    GREENRING_DCHECK(size <= begin_);
+    return {data_.get() + begin_ - size, end_ - begin_ + size};
+  }
+
   // Forgets the contents.
   void Clear() { begin_ = end_ = 0; }
 

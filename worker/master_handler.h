@@ -9,12 +9,16 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "base/unique_fd.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
 #include "worker/master_link.h"
 #include "worker/options.h"
 #include "worker/request_list.h"
+#include "worker/shared_addresses.h"
 #include "worker/statistics_collector.h"
 #include "worker/thread_dumper.h"
 
@@ -29,6 +33,7 @@ class MasterHandler final : public MasterLink::Handler {
     ThreadDumper* dumper;
     StatisticsCollector* statistics;
     RequestList* requests;
+    SharedAddresses* shared_addresses;
     // What may change while the worker runs holds from now on; with a canary only what its share of the cores is made
     // of (CorePool::Apply).
     std::function<void(const WorkerOptions& options, int64_t generation, int canary_percent)> apply;
@@ -43,6 +48,9 @@ class MasterHandler final : public MasterLink::Handler {
   absl::Status GetStack(const v1::ToWorker::GetStack& question, v1::FromWorker::StackText* answer) override;
   absl::Status CancelRequest(const v1::ToWorker::CancelRequest& cancel) override;
   absl::Status StopAccepting(const v1::ToWorker::StopAccepting& stop, std::function<void()> done) override;
+  void SetRoutes(const v1::ToWorker::Routes& routes, std::vector<UniqueFd> descriptors) override {
+    parts_.shared_addresses->Apply(routes, std::move(descriptors));
+  }
   void Drain(const v1::ToWorker::Drain& drain) override;
   void Dump() override { parts_.dumper->Ask(); }
   void OnMasterGone(const std::string& why) override;

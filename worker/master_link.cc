@@ -12,6 +12,7 @@
 #include "green/scoped_wait.h"
 #include "green/wait_note.h"
 #include "ioloop/io.h"
+#include "worker/descriptors.h"
 
 namespace greenring::worker {
 namespace {
@@ -81,45 +82,78 @@ void MasterLink::OnThreadEnded() {
 
 // ---- listening -----------------------------------------------------------------------------------------------------
 
+// Not on the stack, which may be small.
+struct MasterLink::ReceiveBuffer {
+  char bytes[kReceiveBytes];
+  DescriptorRoom room;
+};
+
 void MasterLink::Listen() {
-  const std::unique_ptr<char[]> buffer(new char[kReceiveBytes]);  // not on the stack, which may be small
-  bool whole = TakeMessages();
-  while (whole && !stopping_ && !gone_) {
-    const int32_t received = Receive(buffer.get());
-    if (stopping_) break;
-    if (received <= 0) {
-      // A reset is a close, too, by one who had not read everything.
-      const bool closed = received == 0 || received == -ECONNRESET;
-      OnGone(closed ? "it has closed the link" : absl::StrCat("the link is broken: ", std::strerror(-received)));
-      break;
-    }
-    decoder_.Append({buffer.get(), static_cast<size_t>(received)});
-    whole = TakeMessages();
+  const std::unique_ptr<ReceiveBuffer> buffer(new ReceiveBuffer);
+  absl::Status status = TakeMessages();
+  while (status.ok() && !stopping_ && !gone_) {
+    status = Receive(buffer.get());
+    if (status.ok()) status = TakeMessages();
   }
-  if (!whole) OnGone("it has sent what is no message");
+  if (!status.ok() && !stopping_) OnGone(std::string(status.message()));
   listener_ = nullptr;
   OnThreadEnded();
 }
 
-int32_t MasterLink::Receive(char* buffer) {
+// Descriptors come with the bytes of the message that they belong to, or before its rest: the kernel ends what it gives
+// behind a piece that has some.
+absl::Status MasterLink::Receive(ReceiveBuffer* buffer) {
   const green::ScopedWait noted(listener_, {.call = "master link", .kind = green::WaitNote::Kind::kIdle});
-  return ioloop::Recv(loop_, fd_.get(), buffer, kReceiveBytes, 0);
+  iovec vector = {.iov_base = buffer->bytes, .iov_len = sizeof(buffer->bytes)};
+  msghdr message = {};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  buffer->room.Prepare(&message);
+  const int32_t received = ioloop::RecvMsg(loop_, fd_.get(), &message, MSG_CMSG_CLOEXEC);
+  // A reset is a close, too, by one who had not read everything.
+  if (received == 0 || received == -ECONNRESET) return absl::UnavailableError("it has closed the link");
+  if (received < 0) return absl::UnavailableError(absl::StrCat("the link is broken: ", std::strerror(-received)));
+  TakeDescriptors(&message, &descriptors_);
+  if (message.msg_flags & MSG_CTRUNC) {
+    return absl::ResourceExhaustedError(
+        "the sockets that it has sent could not be taken over: too many, or a limit of open files (ulimit -n) is too "
+        "low");
+  }
+  decoder_.Append({buffer->bytes, static_cast<size_t>(received)});
+  return absl::OkStatus();
 }
 
-bool MasterLink::TakeMessages() {
+absl::Status MasterLink::TakeMessages() {
+  using Result = protocol::FrameDecoder::Result;
   std::string_view payload;
   for (;;) {
-    if (stopping_ || gone_) return true;
-    if (room_.Wait() != green::WaitResult::kDone) return true;
-    const protocol::FrameDecoder::Result result = decoder_.Next(&payload);
-    if (result == protocol::FrameDecoder::Result::kMore) return true;
+    if (stopping_ || gone_) return absl::OkStatus();
+    if (room_.Wait() != green::WaitResult::kDone) return absl::OkStatus();
+    const Result result = decoder_.Next(&payload);
+    if (result == Result::kMore) break;
     ToWorker message;
-    if (result == protocol::FrameDecoder::Result::kTooLong ||
-        !message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
-      return false;
+    if (result == Result::kTooLong || !message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+      return absl::InvalidArgumentError("it has sent what is no message");
     }
-    Dispatch(message);
+    if (message.has_routes()) {
+      if (absl::Status status = TakeRoutes(message.routes()); !status.ok()) return status;
+    } else {
+      Dispatch(message);
+    }
   }
+  if (!decoder_.at_boundary() || descriptors_.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("it has sent ", descriptors_.size(), " sockets that no message has named"));
+}
+
+absl::Status MasterLink::TakeRoutes(const ToWorker::Routes& routes) {
+  const size_t named = DescriptorsOf(routes);
+  if (named > descriptors_.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it has named ", named, " sockets of pools, and sent ", descriptors_.size()));
+  }
+  handler_->SetRoutes(routes, TakeFirst(&descriptors_, named));
+  return absl::OkStatus();
 }
 
 void MasterLink::Dispatch(const ToWorker& message) {

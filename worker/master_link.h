@@ -1,6 +1,6 @@
 // A worker's end of the link to its master, on the loop: questions are answered, news are told.
 //
-//   MasterLink link(&loop, std::move(fd), std::move(decoder), &handler);
+//   MasterLink link(&loop, std::move(fd), std::move(decoder), std::move(descriptors), &handler);
 //   link.Start(ready, [&] { scheduler.Stop(); });
 //   link.LookForNews();                // something that the handler tells of has changed
 //   link.Stop();                       // last words; the function given to Start follows
@@ -18,6 +18,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/clock.h"
@@ -43,6 +44,8 @@ class MasterLink {
     virtual absl::Status CancelRequest(const v1::ToWorker::CancelRequest& cancel) = 0;
     // `done` is called when they have stopped, or at once; not after Stop.
     virtual absl::Status StopAccepting(const v1::ToWorker::StopAccepting& stop, std::function<void()> done) = 0;
+    // `descriptors` are those of `routes`, as many as it says.
+    virtual void SetRoutes(const v1::ToWorker::Routes& routes, std::vector<UniqueFd> descriptors) = 0;
     virtual void Drain(const v1::ToWorker::Drain& drain) = 0;
     virtual void Dump() = 0;
 
@@ -61,9 +64,14 @@ class MasterLink {
     ~Handler() = default;
   };
 
-  // `decoder` holds what has been received behind Start.
-  MasterLink(ioloop::EventLoop* loop, UniqueFd fd, protocol::FrameDecoder decoder, Handler* handler)
-      : loop_(loop), fd_(std::move(fd)), decoder_(std::move(decoder)), handler_(handler) {}
+  // `decoder` and `descriptors` hold what has been received behind Start.
+  MasterLink(ioloop::EventLoop* loop, UniqueFd fd, protocol::FrameDecoder decoder, std::vector<UniqueFd> descriptors,
+             Handler* handler)
+      : loop_(loop),
+        fd_(std::move(fd)),
+        decoder_(std::move(decoder)),
+        descriptors_(std::move(descriptors)),
+        handler_(handler) {}
   MasterLink(const MasterLink&) = delete;
   MasterLink& operator=(const MasterLink&) = delete;
   ~MasterLink() = default;  // its green threads have ended, or never run again
@@ -89,9 +97,11 @@ class MasterLink {
 
  private:
   void Listen();
-  int32_t Receive(char* buffer);
-  // False: the stream is broken.
-  bool TakeMessages();
+  struct ReceiveBuffer;
+  // What has been received is in the decoder. An error says why the link is over.
+  absl::Status Receive(ReceiveBuffer* buffer);
+  absl::Status TakeMessages();
+  absl::Status TakeRoutes(const v1::ToWorker::Routes& routes);
   void Dispatch(const v1::ToWorker& message);
   void Answer(int64_t id, const absl::Status& status, v1::FromWorker answer);
   void Say(const v1::FromWorker& message);
@@ -104,6 +114,7 @@ class MasterLink {
   ioloop::EventLoop* const loop_;
   const UniqueFd fd_;
   protocol::FrameDecoder decoder_;
+  std::vector<UniqueFd> descriptors_;  // that came with bytes which the decoder still holds
   Handler* const handler_;
   std::function<void()> on_ended_;
 

@@ -33,7 +33,8 @@ class MasterLinkTest : public ::testing::Test, public MasterLink::Handler {
   MasterLinkTest() {
     auto [ours, theirs] = ring_.SocketPair();
     peer_ = theirs;
-    link_ = std::make_unique<MasterLink>(&loop_, UniqueFd(ours), protocol::FrameDecoder(), this);
+    link_ =
+        std::make_unique<MasterLink>(&loop_, UniqueFd(ours), protocol::FrameDecoder(), std::vector<UniqueFd>(), this);
   }
 
   void Start() {
@@ -138,6 +139,9 @@ class MasterLinkTest : public ::testing::Test, public MasterLink::Handler {
     stopped_ = std::move(done);
     return absl::OkStatus();
   }
+  void SetRoutes(const ToWorker::Routes& routes, std::vector<UniqueFd>) override {
+    for (const ToWorker::Routes::Entry& entry : routes.entries()) addresses_.push_back(entry.address());
+  }
   void Drain(const ToWorker::Drain& drain) override { draining_requests_ = 3; }
   void Dump() override { ++dumps_; }
   void OnMasterGone(const std::string& why) override { gone_.push_back(why); }
@@ -169,6 +173,7 @@ class MasterLinkTest : public ::testing::Test, public MasterLink::Handler {
   int dumps_ = 0;
   size_t target_bytes_ = 1;
   std::function<void()> stopped_;
+  std::vector<std::string> addresses_;
   std::vector<std::string> gone_;
 };
 
@@ -216,6 +221,20 @@ TEST_F(MasterLinkTest, WhatTakesLongIsAnsweredWhenItIsDoneAndHoldsUpNothing) {
   stopped_();
   Run();
   EXPECT_EQ(Heard(), "21=stopped");
+}
+
+TEST_F(MasterLinkTest, ToRoutesThereIsNoAnswer) {
+  Start();
+  Run();
+  Heard();
+  ToWorker message;
+  message.mutable_routes()->add_entries()->set_address("a");
+  Send(message, 31);
+  message.mutable_list_requests();
+  Send(message, 32);
+  Run();
+  EXPECT_EQ(Heard(), "32=list:0");
+  EXPECT_EQ(addresses_, std::vector<std::string>{"a"});
 }
 
 TEST_F(MasterLinkTest, MessagesMayComeInPieces) {

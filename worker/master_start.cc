@@ -13,43 +13,29 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "worker/descriptors.h"
 
 namespace greenring::worker {
 namespace {
 
-// What the kernel takes with one message (SCM_MAX_FD).
-constexpr size_t kDescriptorsMax = 253;
 constexpr size_t kReceiveBytes = 16 * 1024;
-
-void TakeDescriptors(msghdr* message, std::vector<UniqueFd>* out) {
-  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr; header = CMSG_NXTHDR(message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      out->emplace_back(fd);
-    }
-  }
-}
 
 // Some bytes of the stream, and the descriptors that come with them. OUT_OF_RANGE at its end.
 absl::Status Receive(MasterStart* begin) {
   char bytes[kReceiveBytes];
-  alignas(cmsghdr) char control[CMSG_SPACE(kDescriptorsMax * sizeof(int))];
+  DescriptorRoom room;
   iovec vector = {.iov_base = bytes, .iov_len = sizeof(bytes)};
   msghdr message = {};
   message.msg_iov = &vector;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
+  room.Prepare(&message);
   const ssize_t received = recvmsg(begin->link.get(), &message, MSG_CMSG_CLOEXEC);
   if (received < 0) return errno == EINTR ? absl::OkStatus() : ErrnoToStatus(errno, "read from the master");
-  TakeDescriptors(&message, &begin->sockets);
+  TakeDescriptors(&message, &begin->descriptors);
   if (received == 0) return absl::OutOfRangeError("the master is gone: it has closed the link before it said Start");
   if (message.msg_flags & MSG_CTRUNC) {
     return absl::ResourceExhaustedError(
-        "the listening sockets could not be taken over: too many, or a limit of open files (ulimit -n) is too low");
+        "the sockets could not be taken over: too many, or a limit of open files (ulimit -n) is too low");
   }
   begin->decoder.Append({bytes, static_cast<size_t>(received)});
   return absl::OkStatus();
@@ -83,10 +69,16 @@ absl::StatusOr<MasterStart> ReceiveStart(UniqueFd link) {
     return absl::InvalidArgumentError("the master's first message is no Start");
   }
   begin.start = std::move(*message.mutable_start());
-  if (static_cast<size_t>(begin.start.sockets_size()) != begin.sockets.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("the master has named ", begin.start.sockets_size(),
-                                                   " listening sockets, and sent ", begin.sockets.size()));
+  const size_t sockets = static_cast<size_t>(begin.start.sockets_size());
+  const size_t others = DescriptorsOf(begin.start.routes());
+  const size_t sent = begin.descriptors.size();
+  // More may have come only with what stands behind Start.
+  if (sent < sockets + others || (sent > sockets + others && begin.decoder.at_boundary())) {
+    return absl::InvalidArgumentError(absl::StrCat("the master has named ", sockets, " listening sockets and ", others,
+                                                   " of other pools, and sent ", sent));
   }
+  begin.sockets = TakeFirst(&begin.descriptors, sockets);
+  begin.route_sockets = TakeFirst(&begin.descriptors, others);
   return begin;
 }
 

@@ -27,7 +27,10 @@ struct MasterStart {
   UniqueFd link;
   protocol::FrameDecoder decoder;  // what has come behind the message
   v1::ToWorker::Start start;
-  std::vector<UniqueFd> sockets;  // one for each of start.sockets(), checked; close-on-exec
+  // Descriptors are close-on-exec; how many there are is checked.
+  std::vector<UniqueFd> sockets;        // one for each of start.sockets()
+  std::vector<UniqueFd> route_sockets;  // those of start.routes()
+  std::vector<UniqueFd> descriptors;    // of messages that have come behind
 };
 
 // Asks the kernel to kill this process when its master (whoever made the socketpair) dies; an error when that has

@@ -53,6 +53,14 @@ void RouteTable::Add(const RoutePattern& pattern, int pool) {
 }
 
 RouteTable::Match RouteTable::Find(std::string_view host, std::string_view raw_path) const {
+  return FindAmong(kNoPool, host, raw_path);
+}
+
+RouteTable::Match RouteTable::FindOf(int pool, std::string_view host, std::string_view raw_path) const {
+  return FindAmong(pool, host, raw_path);
+}
+
+RouteTable::Match RouteTable::FindAmong(int pool, std::string_view host, std::string_view raw_path) const {
   const std::string name = NormalisedHost(host);
   std::string decoded;
   if (raw_path.find('%') != std::string_view::npos) {
@@ -61,6 +69,7 @@ RouteTable::Match RouteTable::Find(std::string_view host, std::string_view raw_p
     raw_path = decoded;
   }
   for (const Route& route : routes_) {
+    if (pool != kNoPool && route.pool != pool) continue;
     if (CoversHost(route.pattern.host, name) && CoversPath(route.pattern.path_prefix, raw_path)) {
       return {route.pool, route.pattern.path_prefix.size()};
     }

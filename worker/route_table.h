@@ -2,7 +2,7 @@
 //
 //   RouteTable routes;
 //   routes.Add({.host = "shop.example.com", .path_prefix = "/api"}, 1);
-//   routes.Add({}, 0);                                            // all that no other route takes
+//   routes.Add({}, RouteTable::kOwnPool);                         // all that no other route takes
 //   RouteTable::Match match = routes.Find(head.host, head.path);  // match.pool, match.prefix_bytes
 //
 // A host wins over none, an exact one over "*.example.com", a longer pattern over a shorter one; then the longer path
@@ -24,6 +24,7 @@ struct RoutePattern {
 class RouteTable {
  public:
   static constexpr int kNoPool = -1;
+  static constexpr int kOwnPool = 0;  // others have numbers from 1 on
 
   struct Match {
     int pool = kNoPool;
@@ -36,6 +37,9 @@ class RouteTable {
   // `host` as a request names it, with its port; `raw_path` as it was received: "/%61" is "/a".
   Match Find(std::string_view host, std::string_view raw_path) const;
 
+  // The same, of this pool's routes only.
+  Match FindOf(int pool, std::string_view host, std::string_view raw_path) const;
+
   bool empty() const { return routes_.empty(); }
 
  private:
@@ -43,6 +47,9 @@ class RouteTable {
     RoutePattern pattern;
     int pool;
   };
+
+  // `pool` kNoPool: of all.
+  Match FindAmong(int pool, std::string_view host, std::string_view raw_path) const;
 
   std::vector<Route> routes_;  // the most specific first
 };

@@ -51,6 +51,17 @@ TEST(RouteTableTest, TheLongestPathWinsAndCoversWholeSegments) {
   EXPECT_EQ(routes.Find("", "/a/x").prefix_bytes, 2u);
 }
 
+TEST(RouteTableTest, OfOnePoolsRoutesOnlyTheMostSpecificWins) {
+  RouteTable routes;
+  routes.Add({.path_prefix = "/a"}, RouteTable::kOwnPool);
+  routes.Add({.path_prefix = "/a/b"}, 1);
+  routes.Add({.host = "h"}, 2);
+  EXPECT_EQ(routes.FindOf(RouteTable::kOwnPool, "h", "/a/b").pool, RouteTable::kOwnPool);
+  EXPECT_EQ(routes.FindOf(RouteTable::kOwnPool, "h", "/a/b").prefix_bytes, 2u);
+  EXPECT_EQ(routes.FindOf(RouteTable::kOwnPool, "h", "/x").pool, RouteTable::kNoPool);
+  EXPECT_EQ(routes.FindOf(1, "", "/a/b").prefix_bytes, 4u);
+}
+
 TEST(RouteTableTest, HostsAreComparedWithoutCasePortAndFinalDot) {
   RouteTable routes;
   routes.Add({.host = "Example.COM"}, 1);

@@ -48,6 +48,7 @@
 #include "worker/master_link.h"
 #include "worker/recycling.h"
 #include "worker/request_list.h"
+#include "worker/shared_addresses.h"
 #include "worker/shutdown_signal.h"
 #include "worker/statistics_collector.h"
 #include "worker/thread_core.h"
@@ -94,6 +95,13 @@ void WarnOfLongSwitchInterval(const WorkerOptions& options, ErrorLog* error_log)
                                   "sys.setswitchinterval()"));
 }
 
+// What the application is told of a request.
+pyhost::RequestInfo InfoOf(HttpExchange* request) {
+  Connection* const connection = request->connection();
+  return {request->head(), connection->peer(), *connection->listener()->environ, request->request_id(),
+          request->script_name_bytes()};
+}
+
 // Serves with everything that was set up; destroyed in the reverse order of its making.
 class Worker final : private CorePool::Runner,
                      private HttpService::Observer,
@@ -117,6 +125,7 @@ class Worker final : private CorePool::Runner,
                      .gil_wait = &pyhost::GilWaits::histogram(),
                      .preemptions = &pyhost::Preemption::count}),
         requests_(&service_, &scheduler_),
+        shared_addresses_(&loop_, &service_, error_log),
         recycling_(
             &scheduler_, &service_, [this] { return statistics_.usage().RssBytes(); }, std::random_device()(), this),
         drain_timeout_ns_(options.drain_timeout_ns) {
@@ -136,12 +145,16 @@ class Worker final : private CorePool::Runner,
                              .dumper = &dumper_,
                              .statistics = &statistics_,
                              .requests = &requests_,
+                             .shared_addresses = &shared_addresses_,
                              .apply = [this](const WorkerOptions& options, int64_t generation,
                                              int canary_percent) { Apply(options, generation, canary_percent); },
                              .drain = [this](const std::string& reason,
                                              int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); }});
     cores_.Apply(options_.cores, master->start.pool().generation(), /*canary_percent=*/0);
-    master_link_.emplace(&loop_, std::move(master->link), std::move(master->decoder), &*master_handler_);
+    master_link_.emplace(&loop_, std::move(master->link), std::move(master->decoder), std::move(master->descriptors),
+                         &*master_handler_);
+    service_.SetNeighbours(&shared_addresses_);
+    master_ = master;
   }
 
   // GIL held, and given up meanwhile. Returns when everything has been served, or when the drain has taken too long;
@@ -150,6 +163,7 @@ class Worker final : private CorePool::Runner,
              const std::vector<const pyhost::EnvironTemplate*>& environs, ShutdownSignal* shutdown_signal,
              DumpSignal* dump_signal) {
     for (size_t i = 0; i < listeners.size(); ++i) service_.AddListener(std::move(listeners[i]), environs[i]);
+    if (master_ != nullptr) shared_addresses_.Apply(master_->start.routes(), std::move(master_->route_sockets));
     shutdown_signal->Watch(
         [this](int signal_number) { Drain(absl::StrCat("signal ", signal_number, ": draining"), 0); });
     recycling_.Apply(options_.recycling);
@@ -207,8 +221,7 @@ class Worker final : private CorePool::Runner,
     pyhost::ScopedPythonThread python;
     while (HttpExchange* exchange = pool->Next()) {
       Connection* connection = exchange->connection();
-      handler_->Handle({exchange->head(), connection->peer(), *connection->listener()->environ, exchange->request_id()},
-                       exchange);
+      handler_->Handle(InfoOf(exchange), exchange);
       connection->OnServed();
       pyhost::Interruptible::Current()->Reset();
       if (scheduler_.stats().overflows != overflows_reported_) [[unlikely]] {
@@ -221,11 +234,7 @@ class Worker final : private CorePool::Runner,
   void RunThreadCore(CorePool* pool) {
     ThreadCore core(
         &scheduler_, errands_, pool->current_stack_size_bytes(),
-        [this](HttpExchange* request, pyhost::Exchange* exchange) {
-          Connection* const connection = request->connection();
-          handler_->Handle(
-              {request->head(), connection->peer(), *connection->listener()->environ, request->request_id()}, exchange);
-        });
+        [this](HttpExchange* request, pyhost::Exchange* exchange) { handler_->Handle(InfoOf(request), exchange); });
     while (HttpExchange* request = pool->Next()) {
       Connection* const connection = request->connection();
       connection->peer();  // looked up here, and known from then on
@@ -358,6 +367,7 @@ class Worker final : private CorePool::Runner,
   ThreadDumper dumper_;
   StatisticsCollector statistics_;
   RequestList requests_;
+  SharedAddresses shared_addresses_;
   Recycling recycling_;
   int64_t drain_timeout_ns_;
   pyhost::MainThread* main_thread_ = nullptr;  // while serving
@@ -365,6 +375,7 @@ class Worker final : private CorePool::Runner,
   Patience patience_{this};
   int exit_code_ = 0;
   bool unwinding_ = false;
+  MasterStart* master_ = nullptr;
   std::optional<MasterHandler> master_handler_;
   std::optional<MasterLink> master_link_;
   v1::FromWorker::Ready ready_;

@@ -32,7 +32,7 @@ def _generate():
     directory = tempfile.mkdtemp(prefix="greenring-proto-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     protos = os.path.join(ROOT, "proto")
-    names = ["greenring/worker/v1/link.proto", "google/rpc/status.proto"]
+    names = ["greenring/worker/v1/link.proto", "greenring/worker/v1/hand_over.proto", "google/rpc/status.proto"]
     names += ["greenring/control/v1/" + name for name in sorted(os.listdir(f"{protos}/greenring/control/v1"))]
     subprocess.run(["protoc", f"-I{protos}", f"--python_out={directory}", *names], check=True)
     sys.path.append(directory)
@@ -41,7 +41,7 @@ def _generate():
 _generate()
 
 from google.protobuf import json_format  # noqa: E402
-from greenring.worker.v1 import link_pb2  # noqa: E402
+from greenring.worker.v1 import hand_over_pb2, link_pb2  # noqa: E402, F401
 
 # What a pool has once its defaults are filled in, for a test.
 POOL = {
@@ -61,6 +61,12 @@ def listening_socket(reuse_port=False):
     one.bind(("127.0.0.1", 0))
     one.listen(128)
     return one
+
+
+def address_of(one):
+    """A listening socket's address, as a worker calls it."""
+    name = one.getsockname()
+    return f"unix:{name}" if isinstance(name, str) else f"{name[0]}:{name[1]}"
 
 
 class Worker:
@@ -105,23 +111,22 @@ class Worker:
 
     # Messages
 
-    def send_start(self, sockets=None):
-        """Start, with the sockets' descriptors."""
-        sockets = self.sockets if sockets is None else sockets
+    def send_start(self, sockets=None, routes=None, descriptors=()):
+        """Start, with the sockets' descriptors; `descriptors` are those of `routes`."""
+        sockets = [*(self.sockets if sockets is None else sockets), *descriptors]
         start = {"worker": "pools/test/workers/1", "slot": 1, "pool": self.pool,
-                 "sockets": [{"address": self._address_of(one), "protocol": "HTTP"} for one in self.sockets]}
-        frame = self._frame(start=start)
-        rights = array.array("i", [one.fileno() for one in sockets])
-        sent = self.link.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [])
-        self.link.sendall(frame[sent:])
+                 "sockets": [{"address": address_of(one), "protocol": "HTTP"} for one in self.sockets]}
+        if routes is not None:
+            start["routes"] = routes
+        self._send(self._frame(start=start), sockets)
 
-    def start(self):
-        self.send_start()
+    def start(self, routes=None, descriptors=()):
+        self.send_start(routes=routes, descriptors=descriptors)
         return self.expect("ready")
 
-    def tell(self, **what):
-        """Sends a message; returns its id."""
-        self.link.sendall(self._frame(**what))
+    def tell(self, descriptors=(), **what):
+        """Sends a message, with its descriptors; returns its id."""
+        self._send(self._frame(**what), descriptors)
         return self._last_id
 
     def ask(self, **what):
@@ -134,9 +139,10 @@ class Worker:
         message = self._take(lambda one: one.answer_to == 0 and one.WhichOneof("what") == kind, kind)
         return getattr(message, kind)
 
-    def _address_of(self, one):
-        name = one.getsockname()
-        return f"unix:{name}" if isinstance(name, str) else f"{name[0]}:{name[1]}"
+    def _send(self, frame, descriptors):
+        rights = array.array("i", [one.fileno() for one in descriptors])
+        sent = self.link.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [])
+        self.link.sendall(frame[sent:])
 
     def _frame(self, **what):
         self._last_id += 1

@@ -234,7 +234,7 @@ class NotStarting(WorkerCase):
         worker = self.worker()
         worker.send_start(sockets=[])
         self.assertEqual(worker.wait(), 1)
-        worker.log.expect("named 1 listening sockets, and sent 0")
+        worker.log.expect("named 1 listening sockets and 0 of other pools, and sent 0")
 
     def test_a_first_message_that_is_no_start(self):
         for data in (b"\x03\0\0\0abc", b"\xff\xff\xff\xff", b"\0\0\0\0"):
