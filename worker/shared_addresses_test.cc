@@ -337,6 +337,7 @@ struct Client {
   std::string unsent;
   std::vector<std::string> expected;  // bodies of the answers
   std::string answers;
+  bool finishes = false;  // it says so when it has sent everything
   bool gone = false;
 
   bool done() const { return gone || Count(answers, "HTTP/1.1 ") >= expected.size(); }
@@ -363,6 +364,7 @@ TEST_F(SharedAddressesTest, AtRandomNothingIsLostAndNothingIsServedTwice) {
       clients[i].expected.push_back(absl::StrCat(pool == "a" ? "A" : "B", ":", target, ":/", pool, ":", body_bytes));
     }
     clients[i].fd = Connect();
+    clients[i].finishes = draw(3) == 0;
   }
 
   bool busy = true;
@@ -383,6 +385,7 @@ TEST_F(SharedAddressesTest, AtRandomNothingIsLostAndNothingIsServedTwice) {
         const ssize_t sent = send(client.fd.get(), client.unsent.data(), piece, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent > 0) client.unsent.erase(0, static_cast<size_t>(sent));
       }
+      if (client.unsent.empty() && std::exchange(client.finishes, false)) shutdown(client.fd.get(), SHUT_WR);
       client.answers += Received(client.fd);
     }
     workers_[draw(2)]->Run(0);
