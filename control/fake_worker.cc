@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,7 +21,8 @@ FakeWorker::FakeWorker(FakeWorkerFactory* factory, const WorkerStart& start, Pla
       pid_(pid),
       sockets_(start.sockets),
       observer_(observer),
-      pool_(started_with_) {
+      pool_(started_with_),
+      routes_({start.start.routes(), start.routes}) {
   factory_->live[name_] = this;
   Later(plan_.ready_after_ns, [this] {
     if (!plan_.start_error.empty()) {
@@ -49,6 +51,8 @@ void FakeWorker::Later(int64_t delay_ns, std::function<void()> function) {
 void FakeWorker::Ask(worker::v1::ToWorker message, int64_t timeout_ns,
                      std::function<void(absl::StatusOr<worker::v1::FromWorker>)> done) {
   const int64_t id = ++last_question_;
+  if (message.has_apply()) told_.push_back("apply");
+  if (message.has_stop_accepting()) told_.push_back("stop accepting");
   questions_[id] = std::move(done);
   const bool answers = plan_.answers_after_ns <= timeout_ns;
   Later(answers ? plan_.answers_after_ns : timeout_ns, [this, id, answers, message = std::move(message)] {
@@ -98,8 +102,13 @@ void FakeWorker::Observe() {
   observer_->OnObserved(observed);
 }
 
-void FakeWorker::Tell(worker::v1::ToWorker message) {
+void FakeWorker::Tell(worker::v1::ToWorker message, std::vector<SharedFd> descriptors) {
+  if (message.has_routes()) {
+    told_.push_back("routes");
+    routes_ = {message.routes(), std::move(descriptors)};
+  }
   if (!message.has_drain() || draining_) return;
+  told_.push_back("drain");
   draining_ = true;
   Later(plan_.drain_takes_ns, [this] { End(0, "exit status 0", ""); });
 }
@@ -196,10 +205,30 @@ std::vector<ListeningSockets::Bound> FakeListeningSockets::Of(const std::string&
   return result;
 }
 
+void FakeListeningSockets::SetActiveSlots(const std::string& owner, const std::vector<int>& slots,
+                                          Readiness readiness) {
+  active[owner] = slots;
+  readiness_of[owner] = readiness;
+}
+
+bool FakeListeningSockets::IsShared(const std::string& owner) const {
+  const auto mine = bound.find(owner);
+  if (mine == bound.end()) return false;
+  for (const auto& [other, listeners] : bound) {
+    for (const v1::Listener& listener : listeners) {
+      const bool same = std::any_of(mine->second.begin(), mine->second.end(),
+                                    [&](const v1::Listener& one) { return one.address() == listener.address(); });
+      if (other != owner && same) return true;
+    }
+  }
+  return false;
+}
+
 void FakeListeningSockets::Close(const std::string& owner) {
   bound.erase(owner);
   slots_of.erase(owner);
   active.erase(owner);
+  readiness_of.erase(owner);
 }
 
 }  // namespace greenring::control

@@ -41,7 +41,7 @@ class FakeWorker final : public WorkerHandle {
   int pid() const override { return pid_; }
   void Ask(worker::v1::ToWorker message, int64_t timeout_ns,
            std::function<void(absl::StatusOr<worker::v1::FromWorker>)> done) override;
-  void Tell(worker::v1::ToWorker message) override;
+  void Tell(worker::v1::ToWorker message, std::vector<SharedFd> descriptors) override;
   void Kill() override { Die(9); }
 
   // What the world does to it. They happen at once, but for the end, which comes at the next turn.
@@ -58,6 +58,8 @@ class FakeWorker final : public WorkerHandle {
   const v1::Pool& pool() const { return pool_; }  // that it was told last
   int canary_percent() const { return canary_percent_; }
   const std::vector<int>& sockets() const { return sockets_; }
+  const WorkerRoutes& routes() const { return routes_; }          // that it was told last
+  const std::vector<std::string>& told() const { return told_; }  // what was said to it, in order: "routes", "apply"
   bool ready() const { return ready_; }
   bool draining() const { return draining_; }
   bool accepts() const { return ready_ && !draining_ && !stopped_accepting_; }
@@ -78,6 +80,8 @@ class FakeWorker final : public WorkerHandle {
   const std::vector<int> sockets_;
   Observer* const observer_;
   v1::Pool pool_;
+  WorkerRoutes routes_;
+  std::vector<std::string> told_;
   int canary_percent_ = 0;
   bool ready_ = false;
   bool draining_ = false;
@@ -115,13 +119,15 @@ class FakeListeningSockets final : public ListeningSockets {
  public:
   absl::Status Bind(const std::string& owner, const std::vector<v1::Listener>& listeners, int slots) override;
   std::vector<Bound> Of(const std::string& owner, int slot) const override;
-  void SetActiveSlots(const std::string& owner, const std::vector<int>& slots) override { active[owner] = slots; }
+  void SetActiveSlots(const std::string& owner, const std::vector<int>& slots, Readiness readiness) override;
+  bool IsShared(const std::string& owner) const override;
   void Close(const std::string& owner) override;
 
   absl::Status bind_status;  // what Bind says
   std::map<std::string, std::vector<v1::Listener>> bound;
   std::map<std::string, int> slots_of;
   std::map<std::string, std::vector<int>> active;
+  std::map<std::string, Readiness> readiness_of;
 };
 
 }  // namespace greenring::control

@@ -1,19 +1,14 @@
 #include "control/listening_sockets.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "base/listening_socket.h"
-#include "control/spread_program.h"
+#include "control/address_group.h"
+#include "control/config/address.h"
 
 namespace greenring::control {
 namespace {
@@ -22,159 +17,102 @@ namespace {
 // is tried again for so long from the start of this one.
 constexpr absl::Duration kAddressInUsePatience = absl::Seconds(1);
 
-ListeningSocketOptions OptionsOf(const v1::Listener& listener) {
-  ListeningSocketOptions options;
-  if (listener.backlog() > 0) options.backlog = listener.backlog();
-  options.reuse_port = true;
-  if (!listener.unix_mode().empty()) {
-    options.unix_mode = static_cast<int>(std::strtol(listener.unix_mode().c_str(), nullptr, 8)) & 0777;
-  }
-  return options;
+// Nothing for what is no address, and for port 0, which is another one each time.
+std::optional<std::string> KeyOf(const v1::Listener& listener) {
+  std::string problem;
+  const std::optional<Address> address = ParseAddress(listener.address(), &problem);
+  if (!address.has_value() || (!address->is_unix && address->port == 0)) return std::nullopt;
+  return address->Normalised();
 }
 
-// One address: of TCP a socket for each slot, of a unix socket one for all.
-class Group {
- public:
-  explicit Group(const v1::Listener& listener) : listener_(listener) {}
+using Groups = std::vector<std::shared_ptr<AddressGroup>>;
 
-  const v1::Listener& listener() const { return listener_; }
-  bool is_unix() const { return sockets_.front().port() == 0; }
-  size_t size() const { return sockets_.size(); }
-
-  absl::Status Open() {
-    absl::StatusOr<ListeningSocket> first = ListeningSocket::Open(listener_.address(), OptionsOf(listener_));
-    if (!first.ok()) return first.status();
-    Add(*std::move(first));
-    return absl::OkStatus();
-  }
-
-  // For so many slots, or more.
-  absl::Status Grow(int slots) {
-    while (!is_unix() && static_cast<int>(sockets_.size()) < slots) {
-      absl::StatusOr<ListeningSocket> another = sockets_.front().OpenAnother(OptionsOf(listener_));
-      if (!another.ok()) return another.status();
-      Add(*std::move(another));
-    }
-    return absl::OkStatus();
-  }
-
-  // For so many slots at most.
-  void Shrink(size_t slots) {
-    while (!is_unix() && sockets_.size() > std::max<size_t>(slots, 1)) {
-      // A worker that has not ended yet may have it too: it leaves the group now, not when the last one closes it.
-      shutdown(sockets_.back().fd(), SHUT_RD);
-      const auto place = std::find(order_.begin(), order_.end(), static_cast<int>(sockets_.size()));
-      *place = order_.back();  // as the kernel does
-      order_.pop_back();
-      sockets_.pop_back();
-    }
-  }
-
-  // What of a listener can be changed while it listens.
-  void Change(const v1::Listener& listener) {
-    listener_ = listener;
-    const ListeningSocketOptions options = OptionsOf(listener);
-    for (const ListeningSocket& socket : sockets_) listen(socket.fd(), options.backlog);
-    if (is_unix())
-      chmod(sockets_.front().address().substr(sizeof("unix:") - 1).c_str(), static_cast<mode_t>(options.unix_mode));
-  }
-
-  const ListeningSocket& Of(int slot) const { return sockets_[is_unix() ? 0 : static_cast<size_t>(slot) - 1]; }
-
-  // New connections go to `active`; to all when it is empty.
-  absl::Status Spread(const std::vector<int>& active) const {
-    if (is_unix()) return absl::OkStatus();
-    std::vector<int> places;
-    for (size_t place = 0; place < order_.size(); ++place) {
-      const bool is_active = active.empty() || std::find(active.begin(), active.end(), order_[place]) != active.end();
-      if (is_active) places.push_back(static_cast<int>(place));
-      // Whoever is not given any more connections has those whose first bytes have not come yet in its queue, too.
-      const int defer_seconds = is_active ? 1 : 0;
-      setsockopt(Of(order_[place]).fd(), IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_seconds, sizeof(defer_seconds));
-    }
-    return places.empty() ? absl::OkStatus() : AttachSpreadProgram(sockets_.front().fd(), places, order_.size());
-  }
-
- private:
-  void Add(ListeningSocket socket) {
-    sockets_.push_back(std::move(socket));
-    order_.push_back(static_cast<int>(sockets_.size()));
-  }
-
-  v1::Listener listener_;
-  std::vector<ListeningSocket> sockets_;  // of slots 1, 2, ...
-  std::vector<int> order_;                // the slots as the kernel has them in the SO_REUSEPORT group
-};
+bool Has(const Groups& groups, const std::shared_ptr<AddressGroup>& group) {
+  return std::find(groups.begin(), groups.end(), group) != groups.end();
+}
 
 class SocketTable final : public ListeningSockets {
  public:
   absl::Status Bind(const std::string& owner, const std::vector<v1::Listener>& listeners, int slots) override;
   std::vector<Bound> Of(const std::string& owner, int slot) const override;
-  void SetActiveSlots(const std::string& owner, const std::vector<int>& slots) override;
-  void Close(const std::string& owner) override { owners_.erase(owner); }
+  void SetActiveSlots(const std::string& owner, const std::vector<int>& slots, Readiness readiness) override;
+  bool IsShared(const std::string& owner) const override;
+  void Close(const std::string& owner) override;
 
  private:
   struct Owner {
-    std::vector<std::unique_ptr<Group>> groups;  // as the listeners
-    std::vector<int> active;                     // empty: all
+    Groups groups;  // as the listeners
+    AddressGroup::Active active;
   };
 
-  absl::StatusOr<std::unique_ptr<Group>> Open(const v1::Listener& listener, int slots) const;
+  // One that is there already, of `mine` or of others; those in `taken` are a port 0 of another listener.
+  std::shared_ptr<AddressGroup> Find(const Owner& mine, const v1::Listener& listener, const Groups& taken) const;
+  absl::StatusOr<std::shared_ptr<AddressGroup>> Open(const v1::Listener& listener, const std::string& owner) const;
 
   const absl::Time made_ = absl::Now();
-  std::map<std::string, Owner> owners_;
+  std::map<std::string, Owner> owners_;  // a group goes with the last one
 };
 
-absl::StatusOr<std::unique_ptr<Group>> SocketTable::Open(const v1::Listener& listener, int slots) const {
-  auto group = std::make_unique<Group>(listener);
-  absl::Status status = group->Open();
-  while (absl::IsAlreadyExists(status) && absl::Now() < made_ + kAddressInUsePatience) {
-    absl::SleepFor(absl::Milliseconds(20));
-    status = group->Open();
+std::shared_ptr<AddressGroup> SocketTable::Find(const Owner& mine, const v1::Listener& listener,
+                                                const Groups& taken) const {
+  const std::optional<std::string> key = KeyOf(listener);
+  if (!key.has_value()) {
+    for (const std::shared_ptr<AddressGroup>& group : mine.groups) {
+      if (group->listener().address() == listener.address() && !Has(taken, group)) return group;
+    }
+    return nullptr;
   }
-  if (status.ok()) status = group->Grow(slots);
-  if (!status.ok()) return status;
-  return group;
+  for (const auto& [name, owner] : owners_) {
+    for (const std::shared_ptr<AddressGroup>& group : owner.groups) {
+      if (KeyOf(group->listener()) == key) return group;
+    }
+  }
+  return nullptr;
+}
+
+absl::StatusOr<std::shared_ptr<AddressGroup>> SocketTable::Open(const v1::Listener& listener,
+                                                                const std::string& owner) const {
+  absl::StatusOr<std::unique_ptr<AddressGroup>> group = AddressGroup::Open(listener, owner);
+  while (absl::IsAlreadyExists(group.status()) && absl::Now() < made_ + kAddressInUsePatience) {
+    absl::SleepFor(absl::Milliseconds(20));
+    group = AddressGroup::Open(listener, owner);
+  }
+  if (!group.ok()) return group.status();
+  return *std::move(group);
 }
 
 absl::Status SocketTable::Bind(const std::string& owner, const std::vector<v1::Listener>& listeners, int slots) {
   Owner& mine = owners_[owner];
-  std::vector<std::unique_ptr<Group>> opened(listeners.size());
-  std::vector<Group*> kept(listeners.size());
-  std::vector<size_t> sizes(listeners.size());
+  Groups groups;
+  std::vector<int> sizes;  // before
   absl::Status status;
   for (size_t i = 0; i < listeners.size() && status.ok(); ++i) {
-    const auto old = std::find_if(mine.groups.begin(), mine.groups.end(), [&](const std::unique_ptr<Group>& group) {
-      return group->listener().address() == listeners[i].address() &&
-             std::find(kept.begin(), kept.end(), group.get()) == kept.end();
-    });
-    if (old != mine.groups.end()) {
-      kept[i] = old->get();
-      sizes[i] = kept[i]->size();
-      status = kept[i]->Grow(slots);
-    } else if (absl::StatusOr<std::unique_ptr<Group>> group = Open(listeners[i], slots); group.ok()) {
-      opened[i] = *std::move(group);
-    } else {
-      status = group.status();
+    std::shared_ptr<AddressGroup> group = Find(mine, listeners[i], groups);
+    const int size = group == nullptr ? 0 : group->SlotsOf(owner);
+    if (group == nullptr) {
+      absl::StatusOr<std::shared_ptr<AddressGroup>> opened = Open(listeners[i], owner);
+      if (status = opened.status(); !status.ok()) break;
+      group = *std::move(opened);
     }
+    groups.push_back(group);
+    sizes.push_back(size);
+    status = group->Grow(owner, slots);
   }
   if (!status.ok()) {
-    for (size_t i = 0; i < kept.size(); ++i) {
-      if (kept[i] != nullptr) kept[i]->Shrink(sizes[i]);
-    }
+    for (size_t i = groups.size(); i-- > 0;) groups[i]->Shrink(owner, sizes[i]);
     if (mine.groups.empty()) owners_.erase(owner);
     return status;
   }
-  for (size_t i = 0; i < listeners.size(); ++i) {
-    if (kept[i] == nullptr) continue;
-    kept[i]->Shrink(static_cast<size_t>(slots));
-    kept[i]->Change(listeners[i]);
-    opened[i] = std::move(*std::find_if(mine.groups.begin(), mine.groups.end(),
-                                        [&](const std::unique_ptr<Group>& group) { return group.get() == kept[i]; }));
+  for (size_t i = 0; i < groups.size(); ++i) {
+    groups[i]->Shrink(owner, slots);
+    groups[i]->Change(listeners[i]);
   }
-  mine.groups = std::move(opened);
-  for (const std::unique_ptr<Group>& group : mine.groups) {
-    if (absl::Status spread = group->Spread(mine.active); !spread.ok()) return spread;
+  for (const std::shared_ptr<AddressGroup>& old : std::exchange(mine.groups, groups)) {
+    if (!Has(groups, old)) old->Shrink(owner, 0);
+  }
+  for (const std::shared_ptr<AddressGroup>& group : groups) {
+    group->SetActive(owner, mine.active);
+    if (absl::Status spread = group->Spread(); !spread.ok()) return spread;
   }
   return absl::OkStatus();
 }
@@ -183,20 +121,38 @@ std::vector<ListeningSockets::Bound> SocketTable::Of(const std::string& owner, i
   std::vector<Bound> bound;
   const auto found = owners_.find(owner);
   if (found == owners_.end()) return bound;
-  for (const std::unique_ptr<Group>& group : found->second.groups) {
-    if (!group->is_unix() && (slot < 1 || static_cast<size_t>(slot) > group->size())) continue;
-    const ListeningSocket& socket = group->Of(slot);
-    bound.push_back({socket.fd(), socket.address(), group->listener().protocol()});
+  for (const std::shared_ptr<AddressGroup>& group : found->second.groups) {
+    const ListeningSocket* socket = group->Of(owner, slot);
+    if (socket != nullptr) bound.push_back({socket->fd(), socket->address(), group->listener().protocol()});
   }
   return bound;
 }
 
-void SocketTable::SetActiveSlots(const std::string& owner, const std::vector<int>& slots) {
+void SocketTable::SetActiveSlots(const std::string& owner, const std::vector<int>& slots, Readiness readiness) {
   const auto found = owners_.find(owner);
-  if (found == owners_.end() || found->second.active == slots) return;
-  found->second.active = slots;
-  // What has worked in Bind works again.
-  for (const std::unique_ptr<Group>& group : found->second.groups) group->Spread(slots).IgnoreError();
+  if (found == owners_.end()) return;
+  AddressGroup::Active active = {.slots = slots, .readiness = readiness};
+  if (found->second.active == active) return;
+  found->second.active = std::move(active);
+  for (const std::shared_ptr<AddressGroup>& group : found->second.groups) {
+    group->SetActive(owner, found->second.active);
+    group->Spread().IgnoreError();  // what has worked in Bind works again
+  }
+}
+
+bool SocketTable::IsShared(const std::string& owner) const {
+  const auto found = owners_.find(owner);
+  return found != owners_.end() &&
+         std::any_of(found->second.groups.begin(), found->second.groups.end(),
+                     [](const std::shared_ptr<AddressGroup>& group) { return group->IsShared(); });
+}
+
+void SocketTable::Close(const std::string& owner) {
+  const auto mine = owners_.extract(owner);
+  if (mine.empty()) return;
+  for (const std::shared_ptr<AddressGroup>& group : mine.mapped().groups) {
+    if (group->IsShared()) group->Shrink(owner, 0);
+  }
 }
 
 }  // namespace

@@ -46,8 +46,48 @@ class ListeningSocketsTest : public ::testing::Test {
     ASSERT_TRUE(status.ok()) << status;
   }
 
+  void BindFor(const std::string& owner, const std::string& address, int slots) {
+    const absl::Status status = sockets_->Bind(owner, {At(address)}, slots);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  void SetActive(const std::vector<int>& slots) { sockets_->SetActiveSlots("pool", slots, Readiness::kNow); }
+
   std::string AddressOf(int slot, size_t listener = 0) { return sockets_->Of("pool", slot).at(listener).address; }
   int FdOf(int slot, size_t listener = 0) { return sockets_->Of("pool", slot).at(listener).fd; }
+
+  // "127.0.0.1:PORT", a port that nobody has now.
+  std::string FreeAddress() {
+    BindFor("nobody", "127.0.0.1:0", 1);
+    const std::string address = sockets_->Of("nobody", 1)[0].address;
+    sockets_->Close("nobody");
+    return address;
+  }
+
+  // What waits in a slot's socket, which is accepted.
+  int Waiting(const std::string& owner, int slot) {
+    int count = 0;
+    const int fd = sockets_->Of(owner, slot).at(0).fd;
+    pollfd readable = {.fd = fd, .events = POLLIN, .revents = 0};
+    for (; poll(&readable, 1, 0) > 0; ++count) UniqueFd(accept(fd, nullptr, nullptr));
+    return count;
+  }
+
+  // Makes `count` connections; which owner got how many, in all its slots.
+  std::map<std::string, int> SpreadOver(const std::string& address, int count) {
+    std::vector<UniqueFd> clients;
+    for (int i = 0; i < count; ++i) {
+      clients.push_back(Connect(address));
+      EXPECT_TRUE(clients.back().valid());
+    }
+    std::map<std::string, int> counts;
+    for (const std::string owner : {"a", "b", "c"}) {
+      for (int slot = 1; !sockets_->Of(owner, slot).empty(); ++slot) {
+        if (const int waiting = Waiting(owner, slot); waiting > 0) counts[owner] += waiting;
+      }
+    }
+    return counts;
+  }
 
   // Makes `count` connections; which slot got how many.
   std::map<int, int> Spread(int count, int slots) {
@@ -58,11 +98,7 @@ class ListeningSocketsTest : public ::testing::Test {
     }
     std::map<int, int> counts;
     for (int slot = 1; slot <= slots; ++slot) {
-      pollfd readable = {.fd = FdOf(slot), .events = POLLIN, .revents = 0};
-      while (poll(&readable, 1, 0) > 0) {
-        UniqueFd(accept(FdOf(slot), nullptr, nullptr));
-        ++counts[slot];
-      }
+      if (const int waiting = Waiting("pool", slot); waiting > 0) counts[slot] = waiting;
     }
     return counts;
   }
@@ -94,26 +130,26 @@ TEST_F(ListeningSocketsTest, ConnectionsGoToAllSlots) {
 
 TEST_F(ListeningSocketsTest, ConnectionsGoToActiveSlotsOnly) {
   Bind({At("127.0.0.1:0")}, 4);
-  sockets_->SetActiveSlots("pool", {2, 4});
+  SetActive({2, 4});
   const std::map<int, int> counts = Spread(100, 4);
   EXPECT_EQ(Sum(counts), 100);
   EXPECT_EQ(counts.count(1) + counts.count(3), 0u);
-  sockets_->SetActiveSlots("pool", {3});
+  SetActive({3});
   EXPECT_EQ(Spread(50, 4), (std::map<int, int>{{3, 50}}));
-  sockets_->SetActiveSlots("pool", {});
+  SetActive({});
   EXPECT_EQ(Spread(200, 4).size(), 4u);
 }
 
 TEST_F(ListeningSocketsTest, NewSlotsGetNothingUntilTheyAreActive) {
   Bind({At("127.0.0.1:0")}, 1);
-  sockets_->SetActiveSlots("pool", {1});
+  SetActive({1});
   const int fd = FdOf(1);
   const std::string address = AddressOf(1);
   Bind({At("127.0.0.1:0")}, 3);
   EXPECT_EQ(FdOf(1), fd);
   EXPECT_EQ(AddressOf(3), address);
   EXPECT_EQ(Spread(50, 3), (std::map<int, int>{{1, 50}}));
-  sockets_->SetActiveSlots("pool", {1, 2, 3});
+  SetActive({1, 2, 3});
   EXPECT_EQ(Spread(200, 3).size(), 3u);
 }
 
@@ -128,7 +164,7 @@ TEST_F(ListeningSocketsTest, WhichSlotIsWhichIsKnownAfterSlotsHaveGoneAndCome) {
     }
     Bind({At("127.0.0.1:0")}, slots);
     for (int slot = 1; slot <= slots; ++slot) {
-      sockets_->SetActiveSlots("pool", {slot});
+      SetActive({slot});
       EXPECT_EQ(Spread(20, slots), (std::map<int, int>{{slot, 20}})) << slots << " slots";
     }
   }
@@ -183,8 +219,130 @@ TEST_F(ListeningSocketsTest, AUnixSocketIsOneForAllAndItsFileGoesWithIt) {
   Bind({listener}, 1);
   ASSERT_EQ(stat(path.c_str(), &file), 0);
   EXPECT_EQ(file.st_mode & 0777, 0660u);
-  sockets_->SetActiveSlots("pool", {1});
+  SetActive({1});
   sockets_->Close("pool");
+  EXPECT_NE(stat(path.c_str(), &file), 0);
+}
+
+TEST_F(ListeningSocketsTest, OwnersOfTheSameAddressGetConnectionsByTheirSlots) {
+  const std::string address = FreeAddress();
+  BindFor("a", address, 1);
+  BindFor("b", address, 3);
+  EXPECT_TRUE(sockets_->IsShared("a"));
+  const std::map<std::string, int> counts = SpreadOver(address, 400);
+  EXPECT_EQ(counts.at("a") + counts.at("b"), 400);
+  EXPECT_GT(counts.at("a"), 50);  // 100, by more than 5 sigma
+  EXPECT_GT(counts.at("b"), 250);
+  EXPECT_EQ(sockets_->Of("b", 3)[0].address, address);
+}
+
+TEST_F(ListeningSocketsTest, TheReadiestOwnersGetEverything) {
+  const std::string address = FreeAddress();
+  using Counts = std::map<std::string, int>;
+  BindFor("a", address, 2);
+  BindFor("b", address, 2);
+  sockets_->SetActiveSlots("a", {2}, Readiness::kNow);
+  EXPECT_EQ(SpreadOver(address, 50), (Counts{{"a", 50}})) << "b has no worker yet";
+  sockets_->SetActiveSlots("b", {1}, Readiness::kNow);
+  EXPECT_EQ(SpreadOver(address, 100).size(), 2u);
+  sockets_->SetActiveSlots("a", {1, 2}, Readiness::kNever);
+  EXPECT_EQ(SpreadOver(address, 50), (Counts{{"b", 50}})) << "a is drained";
+  sockets_->SetActiveSlots("b", {1, 2}, Readiness::kSoon);
+  EXPECT_EQ(SpreadOver(address, 50), (Counts{{"b", 50}})) << "b's workers start";
+  sockets_->SetActiveSlots("b", {1, 2}, Readiness::kNever);
+  EXPECT_EQ(SpreadOver(address, 200).size(), 2u) << "both are drained";
+}
+
+TEST_F(ListeningSocketsTest, ANewOwnerGetsNothingUntilItIsReady) {
+  const std::string address = FreeAddress();
+  BindFor("a", address, 1);
+  sockets_->SetActiveSlots("a", {1}, Readiness::kNow);
+  BindFor("b", address, 2);
+  EXPECT_EQ(SpreadOver(address, 50), (std::map<std::string, int>{{"a", 50}}));
+}
+
+// What has been accepted by the kernel for those that stay is not lost when others go, in whatever order.
+TEST_F(ListeningSocketsTest, AnOwnerThatGoesTakesOnlyItsSocketsAlong) {
+  const std::string address = FreeAddress();
+  for (const std::string first : {"a", "b", "c"}) {
+    for (const std::string owner : {"a", "b", "c"}) {
+      BindFor(owner, address, 2);
+      sockets_->SetActiveSlots(owner, {1, 2}, Readiness::kNow);
+    }
+    sockets_->SetActiveSlots(first, {1, 2}, Readiness::kNever);
+    std::vector<UniqueFd> waiting;
+    for (int i = 0; i < 60; ++i) waiting.push_back(Connect(address));
+    const UniqueFd held(dup(sockets_->Of(first, 1)[0].fd));  // a worker has not ended yet
+    sockets_->Close(first);
+    EXPECT_TRUE(sockets_->Of(first, 1).empty());
+    const std::map<std::string, int> counts = SpreadOver(address, 60);
+    EXPECT_EQ(counts.size(), 2u);
+    int sum = 0;
+    for (const auto& [owner, count] : counts) sum += count;
+    EXPECT_EQ(sum, 120) << "without " << first;
+  }
+  for (const std::string owner : {"a", "b", "c"}) sockets_->Close(owner);
+  EXPECT_FALSE(Connect(address).valid());
+}
+
+TEST_F(ListeningSocketsTest, AnAddressIsTheSameInOtherWords) {
+  const std::string port = FreeAddress().substr(sizeof("127.0.0.1:") - 1);
+  BindFor("a", "LOCALHOST:" + port, 1);
+  BindFor("b", "localhost:" + port, 1);
+  EXPECT_TRUE(sockets_->IsShared("b"));
+  EXPECT_EQ(sockets_->Of("a", 1)[0].address, sockets_->Of("b", 1)[0].address);
+  sockets_->Close("a");
+  EXPECT_FALSE(sockets_->IsShared("b"));
+}
+
+TEST_F(ListeningSocketsTest, PortZeroIsAnotherOneForEachOwner) {
+  BindFor("a", "127.0.0.1:0", 1);
+  BindFor("b", "127.0.0.1:0", 1);
+  EXPECT_FALSE(sockets_->IsShared("a"));
+  EXPECT_NE(sockets_->Of("a", 1)[0].address, sockets_->Of("b", 1)[0].address);
+}
+
+TEST_F(ListeningSocketsTest, AnErrorOfOneOwnerLeavesTheOtherAlone) {
+  const std::string address = FreeAddress();
+  BindFor("a", address, 2);
+  sockets_->SetActiveSlots("a", {2}, Readiness::kNow);
+  EXPECT_FALSE(sockets_->Bind("b", {At(address), At("nonsense")}, 3).ok());
+  EXPECT_FALSE(sockets_->IsShared("a"));
+  EXPECT_EQ(SpreadOver(address, 50), (std::map<std::string, int>{{"a", 50}}));
+  EXPECT_EQ(Waiting("a", 1), 0);
+}
+
+TEST_F(ListeningSocketsTest, MoreSlotsThanConnectionsCanBeSpreadOverAreAnError) {
+  const std::string address = FreeAddress();
+  BindFor("a", address, 2);
+  const absl::Status status = sockets_->Bind("b", {At(address)}, 2001);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.message().find("can be shared by 2000 workers"), std::string::npos) << status;
+  EXPECT_TRUE(sockets_->Of("b", 1).empty());
+  EXPECT_EQ(SpreadOver(address, 10).at("a"), 10);
+}
+
+TEST_F(ListeningSocketsTest, AnOwnerMayLeaveASharedAddressForAnother) {
+  const std::string address = FreeAddress();
+  BindFor("a", address, 1);
+  BindFor("b", address, 1);
+  BindFor("b", "127.0.0.1:0", 2);
+  EXPECT_FALSE(sockets_->IsShared("a"));
+  EXPECT_NE(sockets_->Of("b", 1)[0].address, address);
+  EXPECT_EQ(SpreadOver(address, 20), (std::map<std::string, int>{{"a", 20}}));
+}
+
+TEST_F(ListeningSocketsTest, ASharedUnixSocketGoesWithItsLastOwner) {
+  const std::string path = "/tmp/greenring_shared_" + std::to_string(getpid());
+  struct stat file;
+  BindFor("a", "unix:" + path, 2);
+  BindFor("b", "unix:" + path, 1);
+  EXPECT_EQ(sockets_->Of("a", 2)[0].fd, sockets_->Of("b", 1)[0].fd);
+  EXPECT_TRUE(sockets_->IsShared("b"));
+  sockets_->Close("a");
+  EXPECT_TRUE(sockets_->Of("a", 1).empty());
+  EXPECT_EQ(stat(path.c_str(), &file), 0);
+  sockets_->Close("b");
   EXPECT_NE(stat(path.c_str(), &file), 0);
 }
 

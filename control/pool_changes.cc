@@ -67,6 +67,7 @@ absl::StatusOr<v1::Operation> PoolRunner::Update(v1::Pool to, const v1::Canary* 
   if (kind != ChangeKind::kNone) {
     to.set_generation(desired_.generation() + 1);
     SetDesired(std::move(to));
+    host_->OnRoutingChanged();
   }
   Pending pending = {.waits = desired_.drained() ? Waits::kForDrain : Waits::kForConvergence,
                      .generation = desired_.generation()};
@@ -170,9 +171,11 @@ absl::StatusOr<v1::Operation> PoolRunner::Delete(const Caller& caller) {
   if (deleting_) return absl::FailedPreconditionError(absl::StrCat(name(), " ", kDeleting, " already"));
   if (stopping_) return absl::FailedPreconditionError("the server is stopping");
   AbortAll("the pool is deleted");
+  last_addresses_ = sockets_.BoundAddresses();
   deleting_ = true;
-  // Its clients are refused at once, instead of waiting for what will not come.
-  sockets_.Close();
+  host_->OnRoutingChanged();
+  // Its clients are refused at once, instead of waiting for what will not come; unless they may be other pools'.
+  if (!sockets_.IsShared()) sockets_.Close();
   const v1::Operation operation =
       Begin("delete", name(), caller,
             {.waits = Waits::kForDeletion, .workers_total = static_cast<int>(workers_.All().size())});

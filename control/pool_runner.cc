@@ -19,11 +19,15 @@ PoolRunner::PoolRunner(const Environment& environment, v1::Pool pool, Host* host
   if (!desired_.has_update_time()) *desired_.mutable_update_time() = now;
 }
 
-absl::Status PoolRunner::Begin() {
-  const absl::Status bound = sockets_.Bind(desired_, nullptr, desired_.workers());
-  if (!bound.ok()) return bound;
-  Act("start");
-  return absl::OkStatus();
+absl::Status PoolRunner::Bind() { return sockets_.Bind(desired_, nullptr, desired_.workers()); }
+
+void PoolRunner::Begin() { Act("start"); }
+
+RoutedPool PoolRunner::Routed() const {
+  return {.name = name(),
+          .routes = {desired_.routes().begin(), desired_.routes().end()},
+          .addresses = deleting_ ? last_addresses_ : sockets_.BoundAddresses(),
+          .deleting = deleting_};
 }
 
 const v1::Pool& PoolRunner::durable() const {
@@ -40,6 +44,7 @@ void PoolRunner::SetDesired(v1::Pool pool) {
 void PoolRunner::SetTarget(const std::string& reason) {
   WorkerSet::Target& target = workers_.target();
   target.serving = !desired_.drained() && !deleting_ && !stopping_;
+  target.leaves_first = sockets_.IsShared();
   target.slots = desired_.workers();
   target.epoch = epoch_;
   target.swap_together = rollout_.has_value();
@@ -110,6 +115,7 @@ void PoolRunner::GoBackTo(v1::Pool previous) {
   // All of them are bound already; what is not needed any more goes with ShrinkSockets.
   sockets_.Bind(previous, &desired_, std::max(sockets_.slots(), previous.workers())).IgnoreError();
   SetDesired(std::move(previous));
+  host_->OnRoutingChanged();
   SetTarget("rolled back");
   workers_.ApplyToAll();
 }
@@ -191,6 +197,7 @@ void PoolRunner::Check() {
   CheckTrial();
   if (rollout_.has_value() && workers_.AllReady(epoch_)) CommitRollout();
   ShrinkSockets();
+  CloseWhenLeft();
   CheckOperations();
   Announce();
   host_->OnPoolChanged(this);
@@ -210,9 +217,18 @@ void PoolRunner::ShrinkSockets() {
     return;
   }
   const absl::Status status = sockets_.Bind(desired_, nullptr, desired_.workers());
-  if (status.ok()) return workers_.Reconcile();
+  if (status.ok()) {
+    host_->OnRoutingChanged();
+    return workers_.Reconcile();
+  }
   environment_.workers.worker.events->Add(v1::Event::POOL_UPDATED, v1::Event::ERROR, name(),
                                           absl::StrCat("listening sockets: ", status.message()));
+}
+
+// What waits in a deleted pool's sockets may be other pools', who have the address, too: its workers have accepted that
+// first.
+void PoolRunner::CloseWhenLeft() {
+  if (deleting_ && !workers_.AnyAcceptsAbove(0)) sockets_.Close();
 }
 
 bool PoolRunner::IsDone(const Pending& pending) const {

@@ -1,7 +1,8 @@
 // One pool: its desired state, how that is changed, and what brings the workers there.
 //
 //   PoolRunner runner(environment, pool, host);
-//   absl::Status status = runner.Begin();                                 // binds its addresses, starts its workers
+//   absl::Status status = runner.Bind();                                  // its addresses
+//   runner.Begin();                                                       // starts its workers
 //   absl::StatusOr<v1::Operation> operation = runner.Reload(caller);
 //
 // docs/CONTROL_PLANE.md says what happens when: which changes exclude each other, what is rolled back and to what. On
@@ -21,6 +22,7 @@
 #include "control/listening_sockets.h"
 #include "control/operations.h"
 #include "control/pool_sockets.h"
+#include "control/route_map.h"
 #include "control/worker_set.h"
 #include "greenring/control/v1/pool.pb.h"
 #include "greenring/control/v1/pool_service.pb.h"
@@ -35,6 +37,9 @@ class PoolRunner final : private WorkerSet::Owner {
     virtual void OnDesiredChanged(PoolRunner* runner) = 0;
     // Its workers have changed somehow. The runner may not be deleted in it.
     virtual void OnPoolChanged(PoolRunner* runner) = 0;
+    // Its routes or its addresses have changed, or it is deleted: who serves what has to be told anew, before its
+    // workers are told what else has changed.
+    virtual void OnRoutingChanged() = 0;
 
    protected:
     ~Host() = default;
@@ -52,7 +57,13 @@ class PoolRunner final : private WorkerSet::Owner {
   PoolRunner& operator=(const PoolRunner&) = delete;
 
   // Once, first. The error says why an address cannot be bound.
-  absl::Status Begin();
+  absl::Status Bind();
+  // Once, after that, when SetRoutes has been called.
+  void Begin();
+
+  // What its workers have to know of it: this, and then of all pools together SetRoutes.
+  RoutedPool Routed() const;
+  void SetRoutes(const WorkerRoutes& routes) { workers_.SetRoutes(routes); }
 
   // ---- changes; each begins an operation, or says why it cannot ----
 
@@ -129,6 +140,7 @@ class PoolRunner final : private WorkerSet::Owner {
 
   v1::Operation Begin(const std::string& verb, const std::string& target, const Caller& caller, Pending pending);
   void SetDesired(v1::Pool pool);
+  void CloseWhenLeft();
   void SetTarget(const std::string& reason);
   void Act(const std::string& reason);
   void BeginTrial(const v1::Canary& canary, v1::Pool previous, const std::string& operation);
@@ -165,6 +177,7 @@ class PoolRunner final : private WorkerSet::Owner {
   std::optional<Trial> trial_;
   std::vector<Pending> pending_;
   bool deleting_ = false;
+  std::vector<std::string> last_addresses_;  // when it was deleted
   bool stopping_ = false;
   v1::PoolStatus::State announced_ = v1::PoolStatus::STARTING;
 };

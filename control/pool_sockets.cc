@@ -47,17 +47,23 @@ std::vector<SupervisedWorker::Socket> PoolSockets::Of(const v1::Pool& pool, int 
   return result;
 }
 
-void PoolSockets::SetActiveSlots(const std::vector<int>& slots) {
-  if (slots == active_) return;
+void PoolSockets::SetActiveSlots(const std::vector<int>& slots, Readiness readiness) {
+  if (slots == active_ && readiness == readiness_) return;
   active_ = slots;
-  sockets_->SetActiveSlots(owner_, slots);
+  readiness_ = readiness;
+  sockets_->SetActiveSlots(owner_, slots, readiness);
+}
+
+std::vector<std::string> PoolSockets::BoundAddresses() const {
+  std::vector<std::string> result;
+  for (const ListeningSockets::Bound& bound : sockets_->Of(owner_, 1)) result.push_back(bound.address);
+  return result;
 }
 
 std::vector<std::string> PoolSockets::Addresses() const {
   std::vector<std::string> result;
-  for (const ListeningSockets::Bound& bound : sockets_->Of(owner_, 1)) {
-    const bool is_unix = absl::StartsWith(bound.address, "unix:");
-    result.push_back(is_unix ? bound.address : absl::StrCat("http://", bound.address));
+  for (const std::string& address : BoundAddresses()) {
+    result.push_back(absl::StartsWith(address, "unix:") ? address : absl::StrCat("http://", address));
   }
   return result;
 }

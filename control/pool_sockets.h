@@ -30,10 +30,14 @@ class PoolSockets {
 
   std::vector<SupervisedWorker::Socket> Of(const v1::Pool& pool, int slot) const;
 
-  // New connections go to these only.
-  void SetActiveSlots(const std::vector<int>& slots);
+  // New connections go to these only; where other pools have the address, too, to the readiest of them.
+  void SetActiveSlots(const std::vector<int>& slots, Readiness readiness);
 
-  // As bound, for people: "http://127.0.0.1:8080".
+  // Whether another pool has any of its addresses.
+  bool IsShared() const { return sockets_->IsShared(owner_); }
+
+  // As bound, for workers: "127.0.0.1:8080"; and for people: "http://127.0.0.1:8080".
+  std::vector<std::string> BoundAddresses() const;
   std::vector<std::string> Addresses() const;
 
   void Close();
@@ -44,6 +48,7 @@ class PoolSockets {
   std::vector<v1::Listener> bound_;
   int slots_ = 0;
   std::vector<int> active_;
+  Readiness readiness_ = Readiness::kSoon;
 };
 
 }  // namespace greenring::control

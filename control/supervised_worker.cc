@@ -49,7 +49,8 @@ SupervisedWorker::SupervisedWorker(const Environment& environment, Identity iden
       pool_(std::move(pool)),
       agreed_generation_(pool_.generation()) {}
 
-absl::Status SupervisedWorker::Start(const std::vector<Socket>& sockets, std::vector<int> cpus) {
+absl::Status SupervisedWorker::Start(const std::vector<Socket>& sockets, const WorkerRoutes& routes,
+                                     std::vector<int> cpus) {
   WorkerStart start;
   start.start.set_worker(identity_.name);
   start.start.set_slot(identity_.slot);
@@ -61,6 +62,8 @@ absl::Status SupervisedWorker::Start(const std::vector<Socket>& sockets, std::ve
     start.sockets.push_back(socket.fd);
     addresses_.push_back(socket.address);
   }
+  *start.start.mutable_routes() = routes.message;
+  start.routes = routes.descriptors;
   start.cpus = cpus;
   cpus_ = std::move(cpus);
   start_time_ = environment_.timers->WallTime();
@@ -87,6 +90,20 @@ void SupervisedWorker::Apply(const v1::Pool& pool, int canary_percent) {
   pool_ = pool;
   canary_percent_ = canary_percent;
   if (state_ == State::kReady) SendApply();
+}
+
+void SupervisedWorker::SetRoutes(const WorkerRoutes& routes) {
+  if (state_ == State::kEnded) return;
+  routes_ = routes;
+  routes_wait_ = true;
+  if (state_ != State::kStarting) SendRoutes();
+}
+
+void SupervisedWorker::SendRoutes() {
+  if (!std::exchange(routes_wait_, false)) return;
+  worker::v1::ToWorker message;
+  *message.mutable_routes() = std::move(routes_.message);
+  handle_->Tell(std::move(message), std::exchange(routes_.descriptors, {}));
 }
 
 void SupervisedWorker::SendApply() {
@@ -142,7 +159,7 @@ void SupervisedWorker::BeginDraining(const std::string& reason) {
   worker::v1::ToWorker message;
   message.mutable_drain()->set_reason(reason);
   message.mutable_drain()->set_timeout_ns(timeout_ns);
-  handle_->Tell(std::move(message));
+  handle_->Tell(std::move(message), {});
   const int64_t patience_ns =
       timeout_ns + TimeUtil::DurationToNanoseconds(pool_.timeouts().request_grace()) + kDrainMarginNs;
   KillAfter(patience_ns, absl::StrCat("killed: it did not end within ", Seconds(patience_ns), " of its drain"));
@@ -223,6 +240,7 @@ void SupervisedWorker::OnReady(const worker::v1::FromWorker::Ready& ready) {
   ready_time_ = environment_.timers->WallTime();
   ready_since_ns_ = environment_.timers->NowNs();
   environment_.events->Add(v1::Event::WORKER_READY, v1::Event::INFO, name(), ready.description());
+  SendRoutes();
   if (pool_.generation() != agreed_generation_) SendApply();
   owner_->OnWorkerReady(this);
 }

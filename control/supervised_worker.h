@@ -81,11 +81,15 @@ class SupervisedWorker final : private WorkerHandle::Observer {
     v1::Listener::Protocol protocol;
   };
   // Once. On an error there is no process, the state is kEnded and `owner` is not called.
-  absl::Status Start(const std::vector<Socket>& sockets, std::vector<int> cpus);
+  absl::Status Start(const std::vector<Socket>& sockets, const WorkerRoutes& routes, std::vector<int> cpus);
 
   // LIVE fields hold from now on, for `canary_percent` of the cores, or for all with 0. A worker that starts is told
   // when it is ready; to one that leaves it is of no use.
   void Apply(const v1::Pool& pool, int canary_percent);
+
+  // These hold from now on, also while it leaves or drains: it may still accept what is another pool's. A worker that
+  // starts is told when it is ready, before anything else.
+  void SetRoutes(const WorkerRoutes& routes);
 
   // No new connections are sent to it any more (see ListeningSockets): it takes those that wait, then drains.
   void Leave(const std::string& reason);
@@ -133,6 +137,7 @@ class SupervisedWorker final : private WorkerHandle::Observer {
   void OnDraining(const worker::v1::FromWorker::Draining& draining) override;
   void OnEnded(const WorkerEnd& end) override;
 
+  void SendRoutes();
   void SendApply();
   void OnApplied(int64_t generation, int64_t attempt, const absl::StatusOr<worker::v1::FromWorker>& answer);
   void BeginDraining(const std::string& reason);
@@ -147,6 +152,8 @@ class SupervisedWorker final : private WorkerHandle::Observer {
   int canary_percent_ = 0;
   int64_t apply_attempt_ = 0;
   int64_t agreed_generation_;  // what it has said yes to
+  WorkerRoutes routes_;
+  bool routes_wait_ = false;
 
   State state_ = State::kStarting;
   std::unique_ptr<Timers::Timer> timer_;  // to the next timeout: of its start, or of its end

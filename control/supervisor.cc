@@ -45,9 +45,12 @@ absl::Status Supervisor::Begin() {
   for (const std::string& warning : state_.warnings) Warn("", warning);
   for (const auto& [name, pool] : state_.pools) {
     auto runner = std::make_unique<PoolRunner>(RunnerEnvironment(), pool, static_cast<PoolRunner::Host*>(this));
-    if (absl::Status status = runner->Begin(); !status.ok()) return status;
+    if (absl::Status status = MakeInboxes(pool); !status.ok()) return status;
+    if (absl::Status status = runner->Bind(); !status.ok()) return status;
     runners_[name] = std::move(runner);
   }
+  OnRoutingChanged();
+  for (const auto& [name, runner] : runners_) runner->Begin();
   begun_ = true;
   return absl::OkStatus();
 }
@@ -84,7 +87,10 @@ std::string Supervisor::StartError(bool* configuration) const {
 std::vector<std::string> Supervisor::Addresses() const {
   std::vector<std::string> addresses;
   for (const auto& [name, runner] : runners_) {
-    for (std::string& address : runner->Addresses()) addresses.push_back(std::move(address));
+    for (std::string& address : runner->Addresses()) {
+      const bool shared = std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+      if (!shared) addresses.push_back(std::move(address));
+    }
   }
   return addresses;
 }
@@ -111,8 +117,10 @@ void Supervisor::SweepLater() {
       }
       const std::string name = runner->first;
       runner = runners_.erase(runner);
+      inboxes_.Close(name);
       events_.Add(v1::Event::POOL_DELETED, v1::Event::INFO, name, "its workers are gone");
     }
+    OnRoutingChanged();
     const bool gone =
         std::all_of(runners_.begin(), runners_.end(), [](const auto& entry) { return entry.second->IsGone(); });
     if (stopping_ && gone && !std::exchange(stopped_, true)) host_->OnStopped();
@@ -141,10 +149,18 @@ absl::StatusOr<PoolRunner*> Supervisor::FindPool(const std::string& name) const 
   return absl::NotFoundError(absl::StrCat("there is no ", absl::StartsWith(name, "pools/") ? "" : "pool named ", name));
 }
 
+// What can still be rolled back must have its place, too.
 absl::Status Supervisor::CheckTogether(const v1::Pool& changed) const {
+  absl::Status status = CheckBeside(changed, [](const PoolRunner& runner) { return runner.desired(); });
+  if (status.ok()) status = CheckBeside(changed, [](const PoolRunner& runner) { return runner.durable(); });
+  return status;
+}
+
+absl::Status Supervisor::CheckBeside(const v1::Pool& changed,
+                                     const std::function<v1::Pool(const PoolRunner&)>& other) const {
   std::vector<v1::Pool> pools;
   for (const auto& [name, runner] : runners_) {
-    if (name != changed.name() && !runner->deleting()) pools.push_back(runner->desired());
+    if (name != changed.name() && !runner->deleting()) pools.push_back(other(*runner));
   }
   const std::string prefix = absl::StrCat("pools[", pools.size(), "].");
   pools.push_back(changed);
@@ -171,6 +187,7 @@ absl::Status Supervisor::Save(const v1::Pool* instead) {
 absl::StatusOr<v1::Operation> Supervisor::Create(v1::Pool pool, bool touched, const Caller& caller) {
   if (absl::Status status = ToStatus(Validate(pool), "pool."); !status.ok()) return status;
   if (absl::Status status = CheckTogether(pool); !status.ok()) return status;
+  if (absl::Status status = MakeInboxes(pool); !status.ok()) return status;
   const std::string name = pool.name();
   auto runner =
       std::make_unique<PoolRunner>(RunnerEnvironment(), std::move(pool), static_cast<PoolRunner::Host*>(this));
@@ -184,13 +201,15 @@ absl::StatusOr<v1::Operation> Supervisor::Create(v1::Pool pool, bool touched, co
       return status;
     }
   }
-  runners_[name] = std::move(runner);
-  if (absl::Status status = created->Begin(); !status.ok()) {
-    runners_.erase(name);
+  if (absl::Status status = created->Bind(); !status.ok()) {
     state_ = before;
     if (touched) Save(nullptr).IgnoreError();  // what was kept is more than there is; said at the next change
+    inboxes_.Close(name);
     return status;
   }
+  runners_[name] = std::move(runner);
+  OnRoutingChanged();
+  created->Begin();
   events_.Add(v1::Event::POOL_CREATED, v1::Event::INFO, name, created->desired().application().target(), caller.name);
   return created->Create(caller);
 }
@@ -199,6 +218,7 @@ absl::StatusOr<v1::Operation> Supervisor::Change(PoolRunner* runner, v1::Pool to
                                                  bool touched, const Caller& caller) {
   if (absl::Status status = CheckTogether(to); !status.ok()) return status;
   if (absl::Status status = runner->AdmitUpdate(to, canary); !status.ok()) return status;
+  if (absl::Status status = MakeInboxes(to); !status.ok()) return status;
   const ChangeKind kind = KindOfChange(runner->desired(), to);
   const bool newly_touched = touched && state_.touched.insert(runner->name()).second;
   const bool holds_at_once = kind == ChangeKind::kLive && canary == nullptr;

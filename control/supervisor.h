@@ -20,6 +20,7 @@
 #include "control/control_plane.h"
 #include "control/desired_state.h"
 #include "control/event_log.h"
+#include "control/inboxes.h"
 #include "control/listening_sockets.h"
 #include "control/operations.h"
 #include "control/pool_runner.h"
@@ -108,6 +109,7 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
  private:
   void OnDesiredChanged(PoolRunner* runner) override;
   void OnPoolChanged(PoolRunner* runner) override;
+  void OnRoutingChanged() override;
 
   absl::StatusOr<PoolRunner*> FindPool(const std::string& name) const;
   // "pools/web/workers/3" and what is below it: the worker, if it runs.
@@ -120,8 +122,13 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
   absl::StatusOr<v1::Operation> Create(v1::Pool pool, bool touched, const Caller& caller);
   absl::StatusOr<v1::Operation> Change(PoolRunner* runner, v1::Pool to, const v1::Canary* canary, bool touched,
                                        const Caller& caller);
+  // As the configuration file says, unless it was changed over the API.
+  absl::Status AsInFile(const v1::Pool& pool, const Caller& caller);
   absl::StatusOr<v1::Operation> Delete(PoolRunner* runner, bool touched, const Caller& caller);
   absl::Status CheckTogether(const v1::Pool& changed) const;
+  absl::Status CheckBeside(const v1::Pool& changed, const std::function<v1::Pool(const PoolRunner&)>& other) const;
+  // That `changed` and those with which it shares an address have inboxes.
+  absl::Status MakeInboxes(const v1::Pool& changed);
   // With `instead` in place of what that pool is now; null: as they are.
   absl::Status Save(const v1::Pool* instead);
   void KeepWhatHolds(PoolRunner* runner);
@@ -138,6 +145,7 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
   EventLog events_;
   Operations operations_;
   DesiredState state_;
+  Inboxes inboxes_;
   std::map<std::string, std::unique_ptr<PoolRunner>> runners_;
   std::unique_ptr<Timers::Timer> sweep_;
   bool begun_ = false;  // all pools are there

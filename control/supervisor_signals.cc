@@ -1,6 +1,8 @@
 // What signals and a configuration file ask of all pools.
 #include <algorithm>
-#include <set>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "control/config/field_violations.h"
@@ -33,20 +35,34 @@ void Supervisor::Reload(const v1::Configuration& file, const Caller& caller) {
   for (const auto& [name, runner] : runners_) {
     if (!wanted.pools.contains(name)) warn_of(name, Delete(runner.get(), /*touched=*/false, caller).status());
   }
+  std::vector<PoolRunner*> same_workers;  // a START change brings new ones by itself
+  std::map<std::string, absl::Status> refused;
   for (const auto& [name, pool] : wanted.pools) {
+    refused[name] = absl::OkStatus();
     const auto found = runners_.find(name);
-    if (found == runners_.end()) {
-      warn_of(name, Create(pool, /*touched=*/false, caller).status());
-      continue;
-    }
-    PoolRunner* const runner = found->second.get();
-    const bool touched = state_.touched.contains(name);
-    const ChangeKind kind = touched ? ChangeKind::kNone : KindOfChange(runner->desired(), pool);
-    if (kind != ChangeKind::kNone) warn_of(name, Change(runner, pool, nullptr, /*touched=*/false, caller).status());
-    // A START change brings new workers by itself.
-    if (kind == ChangeKind::kStart || runner->desired().drained()) continue;
-    warn_of(name, runner->Reload(caller).status());
+    if (found == runners_.end() || found->second->desired().drained()) continue;
+    const bool starts_anew =
+        !state_.touched.contains(name) && KindOfChange(found->second->desired(), pool) == ChangeKind::kStart;
+    if (!starts_anew) same_workers.push_back(found->second.get());
   }
+  // Where one wants what another gives up, a route perhaps, that one has to change first: whoever is refused has
+  // another try after others have changed.
+  for (size_t before = refused.size() + 1; !refused.empty() && refused.size() < before;) {
+    before = refused.size();
+    for (auto& [name, status] : refused) status = AsInFile(wanted.pools.at(name), caller);
+    std::erase_if(refused, [](const auto& entry) { return entry.second.ok(); });
+  }
+  for (const auto& [name, status] : refused) warn_of(name, status);
+  for (PoolRunner* runner : same_workers) warn_of(runner->name(), runner->Reload(caller).status());
+}
+
+absl::Status Supervisor::AsInFile(const v1::Pool& pool, const Caller& caller) {
+  const auto found = runners_.find(pool.name());
+  if (found == runners_.end()) return Create(pool, /*touched=*/false, caller).status();
+  PoolRunner* const runner = found->second.get();
+  const bool touched = state_.touched.contains(pool.name());
+  if (touched || KindOfChange(runner->desired(), pool) == ChangeKind::kNone) return absl::OkStatus();
+  return Change(runner, pool, nullptr, /*touched=*/false, caller).status();
 }
 
 void Supervisor::ScaleAll(int by, const Caller& caller) {

@@ -53,7 +53,7 @@ TEST_F(SupervisorStateTest, ACreatedPoolThatCannotStartFailsItsOperationAndStays
 
 TEST_F(SupervisorStateTest, WhatIsWrongIsSaidByField) {
   BeginReady(1);
-  EXPECT_EQ(FieldViolationsOf(Create("shop", "127.0.0.1:8000").status())[0].field, "pool.listeners[0].address");
+  EXPECT_EQ(FieldViolationsOf(Create("shop", "127.0.0.1:8000").status())[0].field, "pool.routes");
   EXPECT_EQ(FieldViolationsOf(Update("workers: 5000").status())[0].field, "pool.workers");
   EXPECT_EQ(FieldViolationsOf(Create("", "127.0.0.1:9000").status())[0].field, "pool_id");
   EXPECT_EQ(supervisor->ListPools().size(), 1u);

@@ -14,6 +14,15 @@
 
 namespace greenring::control {
 
+// A descriptor that travels to workers, perhaps only when they read: whoever holds it keeps it open.
+using SharedFd = std::shared_ptr<const UniqueFd>;
+
+// Routes, with the descriptors that they say.
+struct WorkerRoutes {
+  worker::v1::ToWorker::Routes message;
+  std::vector<SharedFd> descriptors;
+};
+
 // How a process ended.
 struct WorkerEnd {
   int wait_status = 0;      // waitpid(2)
@@ -49,8 +58,8 @@ class WorkerHandle {
   virtual void Ask(worker::v1::ToWorker message, int64_t timeout_ns,
                    std::function<void(absl::StatusOr<worker::v1::FromWorker>)> done) = 0;
 
-  // Sends `message`, to which there is no answer (Drain, Dump).
-  virtual void Tell(worker::v1::ToWorker message) = 0;
+  // Sends `message`, to which there is no answer (Drain, Dump, Routes), and `descriptors` with it.
+  virtual void Tell(worker::v1::ToWorker message, std::vector<SharedFd> descriptors) = 0;
 
   // SIGKILL.
   virtual void Kill() = 0;
@@ -58,8 +67,9 @@ class WorkerHandle {
 
 struct WorkerStart {
   worker::v1::ToWorker::Start start;
-  std::vector<int> sockets;  // the descriptors for start.sockets; they stay the caller's
-  std::vector<int> cpus;     // to be pinned to; empty: where the server may run
+  std::vector<int> sockets;      // the descriptors for start.sockets; they stay the caller's
+  std::vector<SharedFd> routes;  // those for start.routes
+  std::vector<int> cpus;         // to be pinned to; empty: where the server may run
 };
 
 class WorkerFactory {

@@ -3,20 +3,19 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <cstring>
 #include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/errno_status.h"
+#include "control/link_queue.h"
 #include "control/stderr_relay.h"
 #include "control/worker_end.h"
 #include "control/worker_spawn.h"
@@ -32,8 +31,8 @@ using Done = std::function<void(absl::StatusOr<FromWorker>)>;
 
 constexpr size_t kReceiveBytes = 16 * 1024;
 
-// What the kernel takes with one message (SCM_MAX_FD).
-constexpr size_t kDescriptorsMax = 253;
+constexpr auto kRetry = std::chrono::milliseconds(20);
+constexpr char kTooLong[] = "the message is too long for a worker";
 
 // "pools/web/workers/2" as ps(1) shows it: "greenring: web, worker 2".
 std::string TitleOf(const std::string& worker) {
@@ -58,10 +57,10 @@ class Process : public std::enable_shared_from_this<Process> {
   pid_t pid() const { return pid_; }
 
   // The first message, with its descriptors; then listens.
-  absl::Status Begin(const ToWorker& start, const std::vector<int>& sockets);
+  absl::Status Begin(const WorkerStart& start);
 
   void Ask(ToWorker message, int64_t timeout_ns, Done done);
-  void Tell(const ToWorker& message);
+  void Tell(const ToWorker& message, const std::vector<SharedFd>& descriptors);
   void Kill() {
     if (!ended_) kill(pid_, SIGKILL);
   }
@@ -77,10 +76,10 @@ class Process : public std::enable_shared_from_this<Process> {
     std::unique_ptr<boost::asio::steady_timer> timer;
   };
 
-  absl::Status Send(const ToWorker& message);
   void WatchEnd();
   void WatchInput();
   void Write();
+  void WriteLater(int error);
   // False: nothing more will come.
   bool ReadAll();
   bool TakeMessages();
@@ -96,7 +95,8 @@ class Process : public std::enable_shared_from_this<Process> {
   WorkerHandle::Observer* observer_;  // null: nobody wants to know any more
 
   protocol::FrameDecoder decoder_;
-  std::string queued_;  // not sent yet
+  LinkQueue queue_;
+  boost::asio::steady_timer retry_{*context_};
   bool writing_ = false;
   std::map<int64_t, Question> questions_;
   int64_t last_id_ = 0;
@@ -104,29 +104,20 @@ class Process : public std::enable_shared_from_this<Process> {
   bool ended_ = false;
 };
 
-absl::Status Process::Begin(const ToWorker& start, const std::vector<int>& sockets) {
-  if (sockets.size() > kDescriptorsMax) {
-    return absl::InvalidArgumentError(absl::StrCat("a worker can have ", kDescriptorsMax, " listeners at most"));
+absl::Status Process::Begin(const WorkerStart& start) {
+  if (start.sockets.size() + start.routes.size() > LinkQueue::kDescriptorsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("a worker can have ", LinkQueue::kDescriptorsMax,
+                                                   " listeners and pools beside it on their addresses at most"));
   }
-  if (absl::Status status = Send(start); !status.ok()) return status;
-  iovec vector = {.iov_base = queued_.data(), .iov_len = queued_.size()};
-  msghdr message = {};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(kDescriptorsMax * sizeof(int))] = {};
-  if (!sockets.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(sockets.size() * sizeof(int));
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sockets.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(header), sockets.data(), sockets.size() * sizeof(int));
-  }
-  const ssize_t sent = sendmsg(link_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  // A worker that has died already (EPIPE) tells why by its end.
-  if (sent < 0 && errno != EPIPE) return ErrnoToStatus(errno, "send a worker its listening sockets");
-  queued_.erase(0, sent < 0 ? queued_.size() : static_cast<size_t>(sent));
+  ToWorker message;
+  *message.mutable_start() = start.start;
+  if (!queue_.Append(message, start.routes, start.sockets)) return absl::InvalidArgumentError(kTooLong);
+  const size_t before = queue_.size_bytes();
+  const int error = queue_.SendTo(link_.native_handle());
+  // What was sent has the sockets. A worker that has died already (EPIPE) tells why by its end.
+  if (queue_.size_bytes() == before && error != EPIPE)
+    return ErrnoToStatus(error, "send a worker its listening sockets");
+  if (error != 0 && error != EAGAIN) queue_.Clear();
   WatchEnd();
   WatchInput();
   Write();
@@ -143,10 +134,10 @@ void Process::Ask(ToWorker message, int64_t timeout_ns, Done done) {
   absl::Status status;
   if (ended_) {
     status = absl::UnavailableError("the worker has ended");
-  } else if (queued_.size() > kWorkerBacklogBytesMax) {
+  } else if (queue_.size_bytes() > kWorkerBacklogBytesMax) {
     status = absl::UnavailableError("the worker does not read what it is asked: its loop does not turn");
-  } else {
-    status = Send(message);
+  } else if (!queue_.Append(message)) {
+    status = absl::InvalidArgumentError(kTooLong);
   }
   question.timer = std::make_unique<boost::asio::steady_timer>(*context_);
   question.timer->expires_after(std::chrono::nanoseconds(status.ok() ? timeout_ns : 0));
@@ -157,36 +148,30 @@ void Process::Ask(ToWorker message, int64_t timeout_ns, Done done) {
   Write();
 }
 
-void Process::Tell(const ToWorker& message) {
-  if (ended_ || !Send(message).ok()) return;
+void Process::Tell(const ToWorker& message, const std::vector<SharedFd>& descriptors) {
+  if (ended_ || !queue_.Append(message, descriptors)) return;
   Write();
-}
-
-absl::Status Process::Send(const ToWorker& message) {
-  if (protocol::AppendFrame(&queued_, [&message](std::string* out) { return message.AppendToString(out); })) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError("the message is too long for a worker");
 }
 
 void Process::Write() {
   if (writing_ || ended_) return;
-  while (!queued_.empty()) {
-    const ssize_t sent = send(link_.native_handle(), queued_.data(), queued_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0) {
-      queued_.erase(0, static_cast<size_t>(sent));
-    } else if (errno == EAGAIN) {
-      break;
-    } else if (errno != EINTR) {
-      queued_.clear();  // it is ending
-    }
-  }
-  if (queued_.empty()) return;
+  const int error = queue_.SendTo(link_.native_handle());
+  if (error == 0) return;
+  if (error == EAGAIN || error == ETOOMANYREFS || error == ENOBUFS || error == ENOMEM) return WriteLater(error);
+  queue_.Clear();  // it is ending
+}
+
+// Not always when the link has room: of descriptors a user may have as many on their way as one process may have open
+// (ETOOMANYREFS), and the kernel does not say when there are fewer.
+void Process::WriteLater(int error) {
   writing_ = true;
-  link_.async_wait(stream_descriptor::wait_write, [self = shared_from_this()](const boost::system::error_code& error) {
+  const auto write = [self = shared_from_this()](const boost::system::error_code& failure) {
     self->writing_ = false;
-    if (!error) self->Write();
-  });
+    if (!failure) self->Write();
+  };
+  if (error == EAGAIN) return link_.async_wait(stream_descriptor::wait_write, write);
+  retry_.expires_after(kRetry);
+  retry_.async_wait(write);
 }
 
 // ---- from the worker -----------------------------------------------------------------------------------------------
@@ -273,6 +258,7 @@ void Process::OnEnd() {
   while (!questions_.empty()) Answer(questions_.begin()->first, absl::UnavailableError("the worker has ended"));
   link_.close();
   pidfd_.close();
+  retry_.cancel();
   if (observer_ == nullptr) return;
   WorkerEnd end;
   end.wait_status = wait_status;
@@ -293,7 +279,7 @@ class WorkerProcess final : public WorkerHandle {
   void Ask(ToWorker message, int64_t timeout_ns, Done done) override {
     process_->Ask(std::move(message), timeout_ns, std::move(done));
   }
-  void Tell(ToWorker message) override { process_->Tell(message); }
+  void Tell(ToWorker message, std::vector<SharedFd> descriptors) override { process_->Tell(message, descriptors); }
   void Kill() override { process_->Kill(); }
 
  private:
@@ -323,12 +309,10 @@ class ProcessFactory final : public WorkerFactory {
     absl::StatusOr<SpawnedWorker> spawned = SpawnWorker(command, stderr_fd.get());
     if (!spawned.ok()) return spawned.status();
     const auto process = std::make_shared<Process>(context_, *std::move(spawned), *std::move(relay), observer);
-    ToWorker message;
-    *message.mutable_start() = start.start;
-    if (absl::Status status = process->Begin(message, start.sockets); !status.ok()) {
+    if (absl::Status begun = process->Begin(start); !begun.ok()) {
       process->Abandon();
       waitpid(process->pid(), nullptr, 0);
-      return status;
+      return begun;
     }
     return std::make_unique<WorkerProcess>(process);
   }

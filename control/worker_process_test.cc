@@ -10,10 +10,12 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "gmock/gmock.h"
@@ -96,7 +98,7 @@ class WorkerProcessTest : public ::testing::Test, public WorkerHandle::Observer 
   void TellDump() {
     ToWorker message;
     message.mutable_dump();
-    worker_->Tell(message);
+    worker_->Tell(message, {});
   }
 
   const WorkerEnd& WaitForEnd() {
@@ -157,6 +159,58 @@ TEST_F(WorkerProcessTest, TheSocketsTravelWithTheStart) {
   start.start.add_sockets()->set_address("b");
   StartWorker(start);
   EXPECT_EQ(Tell("received"), "2");
+}
+
+TEST_F(WorkerProcessTest, TheDescriptorsOfRoutesTravelWithTheStartToo) {
+  const UniqueFd socket(dup(STDOUT_FILENO));
+  WorkerStart start;
+  start.sockets = {socket.get()};
+  start.routes = {std::make_shared<const UniqueFd>(dup(STDOUT_FILENO)),
+                  std::make_shared<const UniqueFd>(dup(STDOUT_FILENO))};
+  StartWorker(start);
+  EXPECT_EQ(Tell("received"), "3");
+}
+
+TEST_F(WorkerProcessTest, TooManyDescriptorsForAStartAreAnError) {
+  WorkerStart start;
+  start.sockets.assign(200, STDOUT_FILENO);
+  start.routes.assign(54, std::make_shared<const UniqueFd>(dup(STDOUT_FILENO)));
+  const auto worker = factory_->Start(start, this);
+  ASSERT_FALSE(worker.ok());
+  EXPECT_THAT(std::string(worker.status().message()), HasSubstr("at most"));
+}
+
+TEST_F(WorkerProcessTest, DescriptorsTravelWithALaterMessage) {
+  StartWorker();
+  ToWorker message;
+  message.mutable_routes();
+  worker_->Tell(message, {std::make_shared<const UniqueFd>(dup(STDOUT_FILENO))});
+  EXPECT_EQ(Tell("received"), "1");
+  worker_->Tell(message, {});
+  worker_->Tell(message, {std::make_shared<const UniqueFd>(dup(STDOUT_FILENO)),
+                          std::make_shared<const UniqueFd>(dup(STDOUT_FILENO))});
+  EXPECT_EQ(Tell("received"), "3");
+}
+
+// The worker does not read, so they wait here; nobody else keeps them open.
+TEST_F(WorkerProcessTest, DescriptorsWaitForAWorkerThatDoesNotRead) {
+  StartWorker();
+  ASSERT_EQ(kill(worker_->pid(), SIGSTOP), 0);
+  ToWorker long_message;
+  long_message.mutable_routes()->add_pools(std::string(800'000, 'x'));
+  worker_->Tell(long_message, {});
+  std::vector<std::weak_ptr<const UniqueFd>> sent;
+  for (int i = 0; i < 10; ++i) {
+    ToWorker message;
+    message.mutable_routes();
+    const SharedFd fd = std::make_shared<const UniqueFd>(dup(STDOUT_FILENO));
+    sent.push_back(fd);
+    worker_->Tell(message, {fd});
+  }
+  for (const auto& fd : sent) EXPECT_FALSE(fd.expired());
+  ASSERT_EQ(kill(worker_->pid(), SIGCONT), 0);
+  EXPECT_EQ(Tell("received"), "10");
+  for (const auto& fd : sent) EXPECT_TRUE(fd.expired());
 }
 
 TEST_F(WorkerProcessTest, HasDefaultSignalsAndAGroupOfItsOwn) {
@@ -233,7 +287,7 @@ TEST_F(WorkerProcessTest, ADrainedWorkerSaysItsLastWordsAndEndsWithNothingToComp
   StartWorker();
   ToWorker message;
   message.mutable_drain();
-  worker_->Tell(message);
+  worker_->Tell(message, {});
   EXPECT_EQ(WaitForEnd().reason, "exit status 0");
   EXPECT_EQ(end_->last_stderr, "");
   EXPECT_EQ(reported_requests_, 42);
@@ -256,14 +310,14 @@ TEST_F(WorkerProcessTest, ACrashLeavesItsLastWords) {
 
 TEST_F(WorkerProcessTest, AnUnfitWorkersReasonIsInItsEnd) {
   StartWorker();
-  worker_->Tell(Cancel("unfit a request did not heed its timeout"));
+  worker_->Tell(Cancel("unfit a request did not heed its timeout"), {});
   EXPECT_EQ(WaitForEnd().reason, "exit status 3: a request did not heed its timeout");
   EXPECT_EQ(unfit_, "a request did not heed its timeout");
 }
 
 TEST_F(WorkerProcessTest, OneThatSaysNonsenseIsKilled) {
   StartWorker();
-  worker_->Tell(Cancel("say nonsense"));
+  worker_->Tell(Cancel("say nonsense"), {});
   EXPECT_EQ(WaitForEnd().reason, "signal 9 (Killed): it has sent its master what is no message");
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "control/cpu_affinity.h"
+#include "google/protobuf/util/message_differencer.h"
 #include "proto/histogram.h"
 
 namespace greenring::control {
@@ -42,7 +43,7 @@ void WorkerSet::Reconcile() {
 }
 
 void WorkerSet::ReconcileSlot(int number, Slot* slot) {
-  if (!target_.serving) return LetSlotGo(slot, Manner::kDrain);
+  if (!target_.serving) return LetSlotGo(slot, target_.leaves_first ? Manner::kLeaveFirst : Manner::kDrain);
   if (number > target_.slots) return LetSlotGo(slot, Manner::kLeaveFirst);
 
   if (slot->successor != nullptr && (slot->successor->identity().epoch < target_.epoch || !slot->successor->IsLive())) {
@@ -127,7 +128,7 @@ std::unique_ptr<SupervisedWorker> WorkerSet::StartWorker(int number, Slot* slot,
                                          .epoch = target_.epoch};
   auto worker = std::make_unique<SupervisedWorker>(environment_.worker, std::move(identity), target_.start,
                                                    static_cast<SupervisedWorker::Owner*>(this));
-  const absl::Status status = worker->Start(sockets_->Of(target_.start, number),
+  const absl::Status status = worker->Start(sockets_->Of(target_.start, number), routes_,
                                             CpusOf(target_.start.cpu_affinity(), number, environment_.cpus));
   if (!status.ok()) {
     WaitBeforeNextStart(*worker, slot, successor);
@@ -182,7 +183,9 @@ void WorkerSet::UpdateActiveSlots() {
     if (slot == slots_.end()) continue;
     if (IsReady(slot->second.current) || IsReady(slot->second.successor)) ready.push_back(number);
   }
-  sockets_->SetActiveSlots(target_.serving && !ready.empty() ? ready : all);
+  if (target_.serving && !ready.empty()) return sockets_->SetActiveSlots(ready, Readiness::kNow);
+  const bool starts = target_.serving && start_error_.empty();
+  sockets_->SetActiveSlots(all, starts ? Readiness::kSoon : Readiness::kNever);
 }
 
 void WorkerSet::WaitBeforeNextStart(const SupervisedWorker& worker, Slot* slot, bool successor) {
@@ -220,6 +223,14 @@ bool WorkerSet::AnyStarts() const {
 
 void WorkerSet::ApplyToAll() {
   for (SupervisedWorker* worker : All()) worker->Apply(target_.live, target_.canary_percent);
+}
+
+void WorkerSet::SetRoutes(const WorkerRoutes& routes) {
+  const bool same = routes.descriptors == routes_.descriptors &&
+                    google::protobuf::util::MessageDifferencer::Equals(routes.message, routes_.message);
+  if (same) return;
+  routes_ = routes;
+  for (SupervisedWorker* worker : All()) worker->SetRoutes(routes_);
 }
 
 void WorkerSet::Replace(int slot, const std::string& reason) { slots_.at(slot).replace_reason = reason; }
@@ -260,7 +271,7 @@ void WorkerSet::DumpAll() {
     if (worker->handle() == nullptr) continue;
     worker::v1::ToWorker message;
     message.mutable_dump();
-    worker->handle()->Tell(std::move(message));
+    worker->handle()->Tell(std::move(message), {});
   }
 }
 

@@ -37,7 +37,8 @@ class WorkerSet final : private SupervisedWorker::Owner {
   static constexpr size_t kEndedMax = 10;
 
   struct Target {
-    bool serving = false;  // else every worker drains
+    bool serving = false;       // else every worker drains,
+    bool leaves_first = false;  // having accepted what waits in its sockets: some of it may be another pool's
     int slots = 0;
     int64_t epoch = 0;           // current workers of an older one are replaced
     bool swap_together = false;  // no old worker stops before all successors are ready
@@ -76,6 +77,9 @@ class WorkerSet final : private SupervisedWorker::Owner {
 
   // Tells every worker that serves, or will, of target().live.
   void ApplyToAll();
+
+  // For the workers that there are, and those that come.
+  void SetRoutes(const WorkerRoutes& routes);
 
   // The current worker of its slot is replaced, though nothing is wrong with it. Until it is, or CancelReplacement.
   void Replace(int slot, const std::string& reason);
@@ -160,6 +164,7 @@ class WorkerSet final : private SupervisedWorker::Owner {
   PoolSockets* const sockets_;
   Owner* const owner_;
   Target target_;
+  WorkerRoutes routes_;
   std::map<int, Slot> slots_;
   std::vector<std::unique_ptr<SupervisedWorker>> leaving_;
   struct Stillborn {

@@ -84,10 +84,10 @@ TEST_F(ConfigFileTest, WhatAFieldMayNotHoldIsSaidWithItsLine) {
       "a.yaml:8:6: pools[0].listeners[1].address: must be host:port, [IPv6]:port or unix:/path, not \"80\": it has "
       "no port\n"
       "a.yaml:9:3: pools[1].name: pools[0] is named \"web\" too\n"
+      "a.yaml:9:3: pools[1].routes: pools[0], \"web\", listens on *:80 too, and neither has routes: give one of them "
+      "some\n"
       "a.yaml:10:50: pools[1].application.environment[\"B=C\"]: the name of a variable must not be empty or contain "
-      "=\n"
-      "a.yaml:11:16: pools[1].listeners[0].address: pools[0], \"web\", listens on *:80 already: this version needs "
-      "an address of its own for each pool");
+      "=");
 }
 
 TEST_F(ConfigFileTest, ErrorsInTextprotoHaveTheirPositionsToo) {

@@ -27,6 +27,10 @@ std::vector<Flag> ApplicationFlags() {
       {"http", "ADDRESS", Topic::kAddresses, Scope::kPool, "listeners",
        "Serve HTTP on host:port or unix:/path (default 127.0.0.1:8080). May be repeated. Port 0: any free one.", 0, 0,
        ParseHttp},
+      {"route", "[HOST][/PATH]", Topic::kAddresses, Scope::kPoolOfMaster, "routes",
+       "Serve requests for this host, or below this path, which becomes SCRIPT_NAME; all others get 404. May be "
+       "repeated.",
+       0, 0, ParseRoute},
       {"listen_backlog", "N", Topic::kAddresses, Scope::kPool, "listeners",
        "Connections that may wait to be accepted (default 4096; net.core.somaxconn limits it).", 1, kBacklogMax,
        ParseListenBacklog},

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -125,6 +126,16 @@ absl::Status ParseHttp(const std::string& text, FlagTarget* target) {
     target->pool.add_listeners()->set_address(std::string(address));
   }
   return target->pool.listeners_size() > before ? absl::OkStatus() : Invalid("must not be empty");
+}
+
+// What is wrong with it is Validate's to find.
+absl::Status ParseRoute(const std::string& text, FlagTarget* target) {
+  if (text.empty()) return Invalid("must be a host, a path, or both, as in example.com/api");
+  const size_t slash = std::min(text.find('/'), text.size());
+  v1::Route* const route = target->pool.add_routes();
+  route->set_host(text.substr(0, slash));
+  route->set_path_prefix(text.substr(slash));
+  return absl::OkStatus();
 }
 
 absl::Status ParseListenBacklog(const std::string& text, FlagTarget* target) {

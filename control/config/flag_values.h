@@ -13,6 +13,7 @@ namespace greenring::control {
 
 absl::Status ParseEnvironment(const std::string& text, FlagTarget* target);     // "NAME=value"
 absl::Status ParseHttp(const std::string& text, FlagTarget* target);            // ":80,unix:/path"
+absl::Status ParseRoute(const std::string& text, FlagTarget* target);           // "example.com/api", "/api"
 absl::Status ParseListenBacklog(const std::string& text, FlagTarget* target);   // a number
 absl::Status ParseWorkers(const std::string& text, FlagTarget* target);         // a number or "auto"
 absl::Status ParseCpuAffinity(const std::string& text, FlagTarget* target);     // "none", "spread", "0,2,4-5"

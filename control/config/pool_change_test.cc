@@ -142,10 +142,10 @@ TEST(PoolFieldsTest, AMessageOfSeveralKindsIsWhatCostsMost) {
 
 TEST(PoolChangeTest, WhatRunningWorkersTakeIsLive) {
   const v1::Pool pool = Filled("name: 'web' application { target: 'a' }");
-  for (const char* live :
-       {"workers: 2", "async_cores: 2", "engine: THREAD", "stack_size_bytes: 65536", "queue_depth_max: 0",
-        "timeouts { drain {} }", "limits { request_fields: 1 }", "recycling { requests_max: 1 }",
-        "logging { format: JSON }", "probes { liveness_path: '/l' }", "cancel_on_disconnect: true"}) {
+  for (const char* live : {"workers: 2", "async_cores: 2", "engine: THREAD", "stack_size_bytes: 65536",
+                           "queue_depth_max: 0", "timeouts { drain {} }", "limits { request_fields: 1 }",
+                           "recycling { requests_max: 1 }", "routes { host: 'h' }", "logging { format: JSON }",
+                           "probes { liveness_path: '/l' }", "cancel_on_disconnect: true"}) {
     EXPECT_EQ(KindOfChange(pool, *Merge(pool, PoolOf(live), {})), ChangeKind::kLive) << live;
   }
 }
@@ -153,9 +153,9 @@ TEST(PoolChangeTest, WhatRunningWorkersTakeIsLive) {
 TEST(PoolChangeTest, EverythingElseNeedsNewWorkers) {
   const v1::Pool pool = Filled("name: 'web' application { target: 'a' }");
   for (const char* start :
-       {"application { target: 'b' }", "listeners { address: ':1' }", "routes { host: 'h' }", "python_threads: GREEN",
-        "time_slice {}", "audit { enabled: true }", "cpu_affinity { policy: SPREAD }", "logging { access_log: 'x' }",
-        "user: 'root'", "workers: 2 group: 'root'", "engine: GEVENT"}) {
+       {"application { target: 'b' }", "listeners { address: ':1' }", "python_threads: GREEN", "time_slice {}",
+        "audit { enabled: true }", "cpu_affinity { policy: SPREAD }", "logging { access_log: 'x' }", "user: 'root'",
+        "workers: 2 group: 'root'", "engine: GEVENT"}) {
     EXPECT_EQ(KindOfChange(pool, *Merge(pool, PoolOf(start), {})), ChangeKind::kStart) << start;
   }
 }

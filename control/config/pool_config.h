@@ -30,9 +30,14 @@ std::string DefaultControlAddress();
 // Everything that is wrong with a pool, output-only fields aside. Before or after FillDefaults.
 std::vector<FieldViolation> Validate(const v1::Pool& pool);
 
-// What is wrong with pools beside one another: names that are there twice, addresses that two pools listen on. Fields
-// as in Configuration ("pools[1].listeners[0].address").
+// What is wrong with pools beside one another: names that are there twice, and addresses that several pools listen on
+// without being told apart by their routes, or without agreeing on the rest of the listener. Fields as in Configuration
+// ("pools[1].routes[0]").
 std::vector<FieldViolation> ValidateTogether(const std::vector<v1::Pool>& pools);
+
+// Whether they have an address in common, port 0 aside.
+bool ShareAddress(const v1::Pool& left, const v1::Pool& right);
+
 std::vector<FieldViolation> Validate(const v1::Configuration& configuration);
 
 // `old` with what `mask` names taken from `changes`; an empty mask: every field that is set in `changes`; "*": all but

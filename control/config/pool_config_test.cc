@@ -222,20 +222,51 @@ TEST(PoolConfigTest, WhatIsQuotedInErrorsIsCutAndEscaped) {
   EXPECT_EQ(wrong.find('\n'), std::string::npos);
 }
 
-TEST(PoolConfigTest, PoolsHaveTheirOwnNamesAndAddresses) {
+TEST(PoolConfigTest, PoolsHaveTheirOwnNames) {
   const v1::Pool web = PoolOf("name: 'pools/web' listeners { address: ':80' }");
   EXPECT_EQ(Text(ValidateTogether({web, PoolOf("name: 'web' listeners { address: ':81' }")})),
             "pools[1].name: pools[0] is named \"web\" too");
+}
+
+TEST(PoolConfigTest, PoolsThatShareAnAddressAreToldApartByTheirRoutes) {
+  const v1::Pool web = PoolOf("name: 'pools/web' listeners { address: ':80' } listeners { address: ':443' }");
+  const v1::Pool api = PoolOf("name: 'api' listeners { address: '*:80' } routes { path_prefix: '/api' }");
+  EXPECT_EQ(Text(ValidateTogether({web, api})), "");
   EXPECT_EQ(
-      Text(ValidateTogether({web, PoolOf("name: 'b' listeners { address: ':81' } listeners { address: '*:80' }")})),
-      "pools[1].listeners[1].address: pools[0], \"web\", listens on *:80 already: this version needs an address of "
-      "its own for each pool");
-  EXPECT_EQ(Text(ValidateTogether({PoolOf("routes { host: 'a' }")})),
-            "pools[0].routes: this version has no routes: give each pool an address of its own, and route in the proxy "
-            "in front");
-  EXPECT_EQ(Text(ValidateTogether({web, PoolOf("name: 'b' listeners { address: ':0' }"),
-                                   PoolOf("name: 'c' listeners { address: ':0' }")})),
+      Text(ValidateTogether({web, PoolOf("name: 'b' listeners { address: '*:443' } listeners { address: '*:80' }")})),
+      "pools[1].routes: pools[0], \"web\", listens on *:443 too, and neither has routes: give one of them some");
+  EXPECT_EQ(Text(ValidateTogether({api, web,
+                                   PoolOf("name: 'c' listeners { address: ':80' } routes { host: 'a' } "
+                                          "routes { path_prefix: '/api' }")})),
+            "pools[2].routes[1]: /api is a route of pools[0], \"api\", already, which listens on *:80 too");
+  EXPECT_EQ(
+      Text(ValidateTogether(
+          {PoolOf("name: 'a' listeners { address: 'unix:/s' } routes { host: 'Shop.EXAMPLE' path_prefix: '/a' }"),
+           PoolOf("name: 'b' listeners { address: 'unix:/s' } routes { host: 'shop.example' path_prefix: '/a' }")})),
+      "pools[1].routes[0]: shop.example/a is a route of pools[0], \"a\", already, which listens on unix:/s too");
+}
+
+TEST(PoolConfigTest, PoolsWithAddressesOfTheirOwnNeedNoRoutesAndMayHaveTheSame) {
+  const std::string routes = " routes { path_prefix: '/api' }";
+  EXPECT_EQ(Text(ValidateTogether({PoolOf("name: 'a' listeners { address: ':80' }" + routes),
+                                   PoolOf("name: 'b' listeners { address: ':81' }" + routes),
+                                   PoolOf("name: 'c' listeners { address: ':0' }"),
+                                   PoolOf("name: 'd' listeners { address: ':0' }")})),
             "");
+}
+
+TEST(PoolConfigTest, PoolsThatShareAnAddressAgreeOnItsListener) {
+  const v1::Pool web = PoolOf("name: 'web' listeners { address: 'unix:/s' backlog: 4096 unix_mode: '0666' }");
+  EXPECT_EQ(Text(ValidateTogether({web, PoolOf("name: 'b' listeners { address: 'unix:/s' } routes { host: 'b' }")})),
+            "")
+      << "defaults count, and a leading 0 does not";
+  EXPECT_EQ(
+      Text(ValidateTogether({web, PoolOf("name: 'b' listeners { address: 'unix:/s' backlog: 7 unix_mode: '660' } "
+                                         "routes { host: 'b' }")})),
+      "pools[1].listeners[0].backlog: is 7, but pools[0], \"web\", says 4096 of unix:/s: pools that share it must "
+      "agree\n"
+      "pools[1].listeners[0].unix_mode: is \"660\", but pools[0], \"web\", says \"0666\" of unix:/s: pools that "
+      "share it must agree");
 }
 
 TEST(PoolConfigTest, AConfigurationIsCheckedAsAWhole) {

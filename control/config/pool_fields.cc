@@ -34,7 +34,7 @@ const std::vector<PoolField>& PoolFields() {
       {"update_time", Kind::kOutputOnly},
       {"application", Kind::kStart},
       {"listeners", Kind::kStart},
-      {"routes", Kind::kStart},
+      {"routes", Kind::kLive},
       {"workers", Kind::kLive},
       {"async_cores", Kind::kCores},
       {"engine", Kind::kCores},

@@ -15,6 +15,7 @@ inline constexpr size_t kPoolIdBytesMax = 63;           // as a label in DNS: na
 inline constexpr size_t kPathBytesMax = 4095;           // PATH_MAX
 inline constexpr size_t kEnvironmentBytesMax = 131071;  // of one NAME=value: MAX_ARG_STRLEN, execve takes no longer one
 inline constexpr int kListenersMax = 64;                // each is a descriptor for each worker
+inline constexpr int kNeighboursMax = 128;              // on shared addresses; the same; SCM_RIGHTS takes 253
 
 // ---- processes and cores ----
 
