@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -137,7 +138,11 @@ void SupervisedWorker::Leave(const std::string& reason) {
   apply_timer_.reset();
   leave_reason_ = reason;
   worker::v1::ToWorker message;
-  message.mutable_stop_accepting()->mutable_addresses()->Add(addresses_.begin(), addresses_.end());
+  message.mutable_stop_accepting();
+  for (const std::string& address : addresses_) {
+    // A unix socket is others' too, who take what waits there; it may never be empty.
+    if (!absl::StartsWith(address, "unix:")) message.mutable_stop_accepting()->add_addresses(address);
+  }
   handle_->Ask(std::move(message), kLeaveTimeoutNs, [this](const absl::StatusOr<worker::v1::FromWorker>&) {
     if (state_ != State::kLeaving) return;
     BeginDraining(leave_reason_);

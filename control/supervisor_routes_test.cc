@@ -151,7 +151,7 @@ TEST_F(SupervisorRoutesTest, ARolledBackChangeRollsRoutesBackToo) {
   EXPECT_EQ(Told(Of("api", 1)), "inbox; pools/web; /api>-1 >0");
 }
 
-TEST_F(SupervisorRoutesTest, ADrainedPoolKeepsItsRoutesAndAcceptsFirstWhatWaitsForOthers) {
+TEST_F(SupervisorRoutesTest, ADrainedPoolKeepsItsRoutesAndItsWorkersAcceptFirstWhatWaits) {
   BeginTwo();
   FakeWorker* const worker = Of("api", 1);
   const auto operation = supervisor->DrainPool("pools/api", kCaller);

@@ -92,6 +92,19 @@ TEST(FlagsTest, RepeatedAndListedAddressesAddUp) {
   EXPECT_EQ(ErrorOf({"--app=a", "--http=,"}), "--http=,: must not be empty");
 }
 
+TEST(FlagsTest, ARouteIsAHostAPathOrBoth) {
+  const v1::Pool pool = PoolOf({"--route=example.com/shop/v2", "--route=/api", "--route=*.example.com"});
+  ASSERT_EQ(pool.routes_size(), 3);
+  EXPECT_EQ(pool.routes(0).host(), "example.com");
+  EXPECT_EQ(pool.routes(0).path_prefix(), "/shop/v2");
+  EXPECT_EQ(pool.routes(1).host(), "");
+  EXPECT_EQ(pool.routes(1).path_prefix(), "/api");
+  EXPECT_EQ(pool.routes(2).host(), "*.example.com");
+  EXPECT_EQ(pool.routes(2).path_prefix(), "");
+  EXPECT_EQ(ErrorOf({"--app=a", "--route="}), "--route=: must be a host, a path, or both, as in example.com/api");
+  EXPECT_EQ(ErrorOf({"--app=a", "--route=/api/"}).substr(0, 8), "--route:");
+}
+
 TEST(FlagsTest, DashesAndUnderscoresAreTheSameInNamesOnly) {
   const v1::Pool pool = PoolOf({"--app=my-app:my_app", "--async-cores=7"});
   EXPECT_EQ(pool.application().target(), "my-app:my_app");
