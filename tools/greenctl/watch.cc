@@ -47,15 +47,12 @@ class WatchPrinter {
   // An interval is over when the pool that has had the most lines gets one more.
   void CountInterval(const std::string& pool) { intervals_ = std::max(intervals_, ++lines_by_pool_[pool]); }
 
-  // There are rates from the second look on.
   void PrintStatistics(const v1::PoolStatistics& now) {
-    const auto before = last_.find(now.pool());
-    if (before != last_.end()) {
-      PrintLine(now,
-                RatesBetween(before->second.total(), now.total(), ToTime(now.time()) - ToTime(before->second.time())));
-      CountInterval(now.pool());
-    }
-    last_[now.pool()] = now;
+    Meter& meter = meters_[now.pool()];
+    meter.Look(now);
+    if (!meter.measured()) return;
+    PrintLine(now, meter.pool());
+    CountInterval(now.pool());
   }
 
   void PrintLine(const v1::PoolStatistics& now, const Rates& rates) {
@@ -73,7 +70,7 @@ class WatchPrinter {
   }
 
   Session* const session_;
-  std::map<std::string, v1::PoolStatistics> last_;
+  std::map<std::string, Meter> meters_;
   std::map<std::string, int64_t> lines_by_pool_;
   int64_t intervals_ = 0;
   int lines_ = 0;

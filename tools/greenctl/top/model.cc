@@ -58,25 +58,16 @@ void Model::OnPools(const v1::ListPoolsResponse& pools) {
   if (!pools_.count(pool_filter_)) pool_filter_.clear();
 }
 
-void Model::Measure(const v1::Statistics& now, absl::Duration elapsed, Measured* measured) {
-  measured->rates = RatesBetween(measured->statistics, now, elapsed);
-  measured->statistics = now;
-}
-
 void Model::OnStatistics(const v1::PoolStatistics& statistics) {
   problem_.clear();
   if (paused_) return;
-  const absl::Time time = ToTime(statistics.time());
-  const auto last = pool_times_.find(statistics.pool());
-  const absl::Duration elapsed = last == pool_times_.end() ? absl::ZeroDuration() : time - last->second;
-  pool_times_[statistics.pool()] = time;
-  Measure(statistics.total(), elapsed, &pool_statistics_[statistics.pool()]);
+  Meter& meter = meters_[statistics.pool()];
+  meter.Look(statistics);
+  pool_statistics_[statistics.pool()] = {statistics.total(), meter.pool()};
   std::set<std::string> present;
   for (const v1::WorkerStatistics& worker : statistics.workers()) {
     present.insert(worker.worker());
-    // A worker that was not there before has no rates yet: its counters are not of this interval alone.
-    const bool is_new = !worker_statistics_.count(worker.worker());
-    Measure(worker.statistics(), is_new ? absl::ZeroDuration() : elapsed, &worker_statistics_[worker.worker()]);
+    worker_statistics_[worker.worker()] = {worker.statistics(), meter.worker(worker.worker())};
   }
   for (auto it = worker_statistics_.begin(); it != worker_statistics_.end();) {
     const bool has_gone = PoolOf(it->first) == statistics.pool() && !present.count(it->first);
@@ -113,7 +104,8 @@ std::vector<Model::PoolView> Model::Pools() const {
 std::vector<Model::WorkerView> Model::Workers() const {
   std::vector<WorkerView> workers;
   for (const auto& [name, measured] : worker_statistics_) {
-    if (IsShown(name) && pools_.count(PoolOf(name))) workers.push_back({name, measured});
+    if (IsShown(name) && pools_.count(PoolOf(name)))
+      workers.push_back({name, pools_.at(PoolOf(name)).async_cores(), measured});
   }
   std::sort(workers.begin(), workers.end(),
             [](const WorkerView& a, const WorkerView& b) { return NameLess(a.name, b.name); });

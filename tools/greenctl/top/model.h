@@ -17,7 +17,7 @@ namespace greenring::greenctl {
 
 namespace v1 = ::greenring::control::v1;
 
-// Counters as they were last, and what happened before.
+// Counters as they were last, and what has happened lately.
 struct Measured {
   v1::Statistics statistics;
   Rates rates;
@@ -59,6 +59,7 @@ class Model {
   };
   struct WorkerView {
     std::string name;
+    int cores;  // that it can have; those that have had no work yet do not exist
     Measured measured;
   };
 
@@ -98,13 +99,11 @@ class Model {
   std::vector<std::string> NamesOf(Section section) const;
   bool IsShown(const std::string& name) const;
 
-  static void Measure(const v1::Statistics& now, absl::Duration elapsed, Measured* measured);
-
   const std::string address_;
   v1::Server server_;
   std::map<std::string, v1::Pool> pools_;
   std::map<std::string, Measured> pool_statistics_;
-  std::map<std::string, absl::Time> pool_times_;
+  std::map<std::string, Meter> meters_;  // by pool
   std::map<std::string, Measured> worker_statistics_;
   std::vector<v1::Request> requests_;
   std::string problem_ = "connecting";

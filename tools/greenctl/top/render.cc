@@ -30,9 +30,9 @@ std::string Bar(int busy, int total, int width) {
   return absl::StrCat("[", std::string(filled, '|'), std::string(width - filled, ' '), "]");
 }
 
-std::string CoresOf(const v1::Statistics& statistics) {
-  return absl::StrCat(statistics.cores_busy(), "/", statistics.cores());
-}
+// That its workers can have: cores that have had no work yet do not exist, and `busy of those that exist` would look
+// full.
+int CoresOf(const v1::Pool& pool) { return pool.status().workers_ready() * pool.async_cores(); }
 
 std::string DurationOrDash(absl::Duration duration) {
   return duration > absl::ZeroDuration() ? HumanDuration(duration) : "-";
@@ -63,7 +63,7 @@ Row TotalRow(const Model& model) {
   for (const Model::PoolView& view : pools) {
     ready += view.pool.status().workers_ready();
     workers += view.pool.drained() ? 0 : view.pool.workers();
-    cores += view.measured.statistics.cores();
+    cores += CoresOf(view.pool);
     busy += view.measured.statistics.cores_busy();
     rss_bytes += view.measured.statistics.rss_bytes();
     total.requests_per_s += view.measured.rates.requests_per_s;
@@ -112,8 +112,9 @@ TableView PoolsView(const Model& model, int width) {
     const v1::PoolStatus& status = each.pool.status();
     const Rates& rates = each.measured.rates;
     const v1::Statistics& statistics = each.measured.statistics;
-    const std::string bar = Bar(statistics.cores_busy(), statistics.cores(), 8);
-    const std::string cores = widths.wide ? absl::StrCat(bar, " ", CoresOf(statistics)) : CoresOf(statistics);
+    const std::string busy = absl::StrCat(statistics.cores_busy(), "/", CoresOf(each.pool));
+    const std::string cores =
+        widths.wide ? absl::StrCat(Bar(statistics.cores_busy(), CoresOf(each.pool), 8), " ", busy) : busy;
     view.rows.push_back({each.pool.name(),
                          {{Left(ShortName(each.pool.name()), widths.name) + " "},
                           {Left(v1::PoolStatus::State_Name(status.state()), widths.state), StyleOf(status.state())},
@@ -137,11 +138,12 @@ TableView WorkersView(const Model& model) {
   for (const Model::WorkerView& worker : model.Workers()) {
     const v1::Statistics& statistics = worker.measured.statistics;
     const Rates& rates = worker.measured.rates;
-    view.rows.push_back({worker.name,
-                         {{line(ShortName(worker.name), Bar(statistics.cores_busy(), statistics.cores(), 10),
-                                CoresOf(statistics), absl::StrCat(statistics.queue_depth()),
-                                HumanCount(rates.requests_per_s), DurationOrDash(rates.run_time_p99),
-                                HumanPercent(rates.cpu_percent), HumanBytes(statistics.rss_bytes()))}}});
+    view.rows.push_back(
+        {worker.name,
+         {{line(ShortName(worker.name), Bar(statistics.cores_busy(), worker.cores, 10),
+                absl::StrCat(statistics.cores_busy(), "/", worker.cores), absl::StrCat(statistics.queue_depth()),
+                HumanCount(rates.requests_per_s), DurationOrDash(rates.run_time_p99), HumanPercent(rates.cpu_percent),
+                HumanBytes(statistics.rss_bytes()))}}});
   }
   return view;
 }

@@ -14,6 +14,7 @@ inline v1::Pool TestPool(const std::string& name, int workers) {
   v1::Pool pool;
   pool.set_name("pools/" + name);
   pool.set_workers(workers);
+  pool.set_async_cores(512 / workers);
   pool.mutable_status()->set_state(v1::PoolStatus::READY);
   pool.mutable_status()->set_workers_ready(workers);
   return pool;
