@@ -110,21 +110,25 @@ void Supervisor::OnPoolChanged(PoolRunner* runner) {
 // Not now: whoever has just become superfluous may be the one who calls.
 void Supervisor::SweepLater() {
   sweep_ = environment_.timers->After(0, [this] {
-    for (auto runner = runners_.begin(); runner != runners_.end();) {
-      if (!runner->second->deleting() || !runner->second->IsGone()) {
-        ++runner;
-        continue;
-      }
-      const std::string name = runner->first;
-      runner = runners_.erase(runner);
-      inboxes_.Close(name);
-      events_.Add(v1::Event::POOL_DELETED, v1::Event::INFO, name, "its workers are gone");
-    }
+    Sweep();
     OnRoutingChanged();
     const bool gone =
         std::all_of(runners_.begin(), runners_.end(), [](const auto& entry) { return entry.second->IsGone(); });
     if (stopping_ && gone && !std::exchange(stopped_, true)) host_->OnStopped();
   });
+}
+
+void Supervisor::Sweep() {
+  for (auto runner = runners_.begin(); runner != runners_.end();) {
+    if (!IsDeleted(*runner->second)) {
+      ++runner;
+      continue;
+    }
+    const std::string name = runner->first;
+    runner = runners_.erase(runner);
+    inboxes_.Close(name);
+    events_.Add(v1::Event::POOL_DELETED, v1::Event::INFO, name, "its workers are gone");
+  }
 }
 
 void Supervisor::Warn(const std::string& resource, const std::string& what) {
@@ -145,7 +149,7 @@ void Supervisor::RemoveObserver(Observer* observer) { std::erase(observers_, obs
 
 absl::StatusOr<PoolRunner*> Supervisor::FindPool(const std::string& name) const {
   const auto found = runners_.find(name);
-  if (found != runners_.end()) return found->second.get();
+  if (found != runners_.end() && !IsDeleted(*found->second)) return found->second.get();
   return absl::NotFoundError(absl::StrCat("there is no ", absl::StartsWith(name, "pools/") ? "" : "pool named ", name));
 }
 
@@ -255,7 +259,9 @@ absl::StatusOr<v1::Operation> Supervisor::Delete(PoolRunner* runner, bool touche
 
 std::vector<v1::Pool> Supervisor::ListPools() {
   std::vector<v1::Pool> pools;
-  for (const auto& [name, runner] : runners_) pools.push_back(runner->Describe());
+  for (const auto& [name, runner] : runners_) {
+    if (!IsDeleted(*runner)) pools.push_back(runner->Describe());
+  }
   return pools;
 }
 
@@ -276,6 +282,7 @@ absl::StatusOr<v1::Operation> Supervisor::CreatePool(const v1::CreatePoolRequest
   pool.clear_status();
   pool.clear_etag();
   FillDefaults(&pool);
+  Sweep();
   if (runners_.contains(pool.name()))
     return absl::AlreadyExistsError(absl::StrCat("there is ", pool.name(), " already"));
   if (!request.validate_only()) return Create(std::move(pool), /*touched=*/true, caller);

@@ -133,7 +133,10 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
   absl::Status Save(const v1::Pool* instead);
   void KeepWhatHolds(PoolRunner* runner);
   void Warn(const std::string& resource, const std::string& what);
+  // Nothing is left of it but its place in the list, until the next sweep: nobody is to find it.
+  static bool IsDeleted(const PoolRunner& runner) { return runner.deleting() && runner.IsGone(); }
   void SweepLater();
+  void Sweep();
   void Publish(const std::function<void(Observer*)>& tell);
   PoolRunner::Environment RunnerEnvironment();
 

@@ -226,6 +226,40 @@ TEST_F(SupervisorLiveTest, ADeletedPoolGoesWithItsSocketsWhenItsWorkersHaveDrain
   EXPECT_TRUE(supervisor->DeletePool(request, kCaller)->done());
 }
 
+TEST_F(SupervisorLiveTest, WhoIsToldThatAPoolIsDeletedDoesNotFindItAndMayCreateItAgain) {
+  struct Client : ControlPlane::Observer {
+    void OnEvent(const v1::Event&) override {}
+    void OnOperation(const v1::Operation& operation) override {
+      if (operation.verb() == "delete" && operation.done()) call = timers->After(0, calls);
+    }
+    SimTimers* timers;
+    std::function<void()> calls;
+    std::unique_ptr<Timers::Timer> call;
+  };
+  BeginReady(1);
+  bool called = false;
+  Client client;
+  client.timers = &timers;
+  client.calls = [&] {
+    called = true;
+    EXPECT_TRUE(absl::IsNotFound(supervisor->GetPool("pools/web").status()));
+    EXPECT_TRUE(supervisor->ListPools().empty());
+    v1::CreatePoolRequest create;
+    create.set_pool_id("web");
+    *create.mutable_pool() = PoolOf("web", 1);
+    EXPECT_TRUE(supervisor->CreatePool(create, kCaller).ok());
+  };
+  supervisor->AddObserver(&client);
+  v1::DeletePoolRequest request;
+  request.set_name("pools/web");
+  EXPECT_TRUE(supervisor->DeletePool(request, kCaller).ok());
+  timers.Advance(1 * kSecond);
+  supervisor->RemoveObserver(&client);
+  EXPECT_TRUE(called);
+  EXPECT_EQ(Web().status().state(), v1::PoolStatus::READY);
+  EXPECT_EQ(Count(v1::Event::POOL_DELETED), 1);
+}
+
 TEST_F(SupervisorLiveTest, WhatASignalScalesIsOneWorkerAtLeast) {
   BeginReady(1);
   supervisor->ScaleAll(+1, kCaller);
