@@ -123,10 +123,14 @@ class SeveralPools(MasterCase):
             with self.assertRaises(grpc.RpcError) as caught:
                 server.pool("third")
             self.assertEqual(caught.exception.code(), grpc.StatusCode.NOT_FOUND)
-            self.assertEqual(self.health(server, "pools/third"), SERVICE_UNKNOWN)
+            self.assertNotEqual(self.health(server, "pools/third"), SERVING)
             with self.assertRaises(OSError):
                 self.ask_unix(socket_path)
             self.assertEqual(self.health(server, ""), SERVING)
+
+    def test_the_health_of_what_never_was_there_is_not_found(self):
+        with self.server() as server:
+            self.assertEqual(self.health(server, "pools/nope"), SERVICE_UNKNOWN)
 
     def test_one_that_cannot_be_started_does_not_touch_the_others(self):
         with self.server() as server:
