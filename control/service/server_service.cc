@@ -1,10 +1,16 @@
 #include "control/service/server_service.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "control/config/field_violations.h"
+#include "control/service/event_filter.h"
+#include "control/service/page.h"
 #include "control/service/resource_names.h"
 
 namespace greenring::control {
@@ -21,6 +27,31 @@ absl::Status CheckPools(ControlPlane* plane, const google::protobuf::RepeatedPtr
   return absl::OkStatus();
 }
 
+// Pages go by the events' ids, which never fall.
+absl::StatusOr<v1::ListEventsResponse> List(ControlPlane* plane, const v1::ListEventsRequest& request) {
+  if (absl::Status pools = CheckPools(plane, request.pools()); !pools.ok()) return pools;
+  if (request.after_event() < 0) return ToStatus({{"after_event", "must be an event's id, or 0 for all"}});
+  absl::Status happened = CheckHasHappened(plane, request.after_event(), "list all with after_event=0");
+  if (!happened.ok()) return happened;
+  absl::StatusOr<PageStart> start = ParsePage(request.page_size(), request.page_token(),
+                                              absl::StrCat("events ", absl::StrJoin(request.pools(), ",")), {});
+  if (!start.ok()) return start.status();
+  int64_t after = 0;
+  static_cast<void>(absl::SimpleAtoi(start->after, &after));  // as MakePageToken was told, or none
+  start->after.clear();
+
+  std::vector<v1::Event> events = plane->EventsAfter(std::max(after, request.after_event()));
+  const EventFilter filter(plane, {request.pools().begin(), request.pools().end()});
+  events.erase(
+      std::remove_if(events.begin(), events.end(), [&filter](const v1::Event& event) { return !filter.Wants(event); }),
+      events.end());
+  v1::ListEventsResponse page;
+  FillPage(
+      std::move(events), *start, [](const v1::Event& event) { return absl::StrCat(event.id()); }, page.mutable_events(),
+      page.mutable_next_page_token());
+  return page;
+}
+
 }  // namespace
 
 void ServerService::Stop() {
@@ -34,6 +65,12 @@ grpc::ServerUnaryReactor* ServerService::GetServer(Context*, const v1::GetServer
                      [plane = gate_->plane()](const v1::GetServerRequest&) -> absl::StatusOr<v1::Server> {
                        return plane->GetServer();
                      });
+}
+
+grpc::ServerUnaryReactor* ServerService::ListEvents(Context*, const v1::ListEventsRequest* request,
+                                                    v1::ListEventsResponse* response) {
+  return gate_->Read(request, response,
+                     [plane = gate_->plane()](const v1::ListEventsRequest& request) { return List(plane, request); });
 }
 
 grpc::ServerUnaryReactor* ServerService::ListStatistics(Context*, const v1::ListStatisticsRequest* request,

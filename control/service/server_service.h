@@ -25,6 +25,7 @@ class ServerService final : public v1::ServerService::CallbackService {
 
   Answer* GetServer(Context*, const v1::GetServerRequest*, v1::Server*) override;
   grpc::ServerWriteReactor<v1::WatchResponse>* Watch(Context*, const v1::WatchRequest*) override;
+  Answer* ListEvents(Context*, const v1::ListEventsRequest*, v1::ListEventsResponse*) override;
   Answer* ListStatistics(Context*, const v1::ListStatisticsRequest*, v1::ListStatisticsResponse*) override;
 
   void BeginWatch(const v1::WatchRequest& request, const std::shared_ptr<WatchStream>& stream);

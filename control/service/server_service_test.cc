@@ -37,6 +37,13 @@ class ServerServiceTest : public ApiTest {
     return reader->Finish();
   }
 
+  v1::ListEventsResponse List(const v1::ListEventsRequest& request) {
+    grpc::ClientContext context;
+    v1::ListEventsResponse response;
+    const grpc::Status status = stub()->ListEvents(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
+  }
   void Emit(const std::string& resource) {
     OnReactor([this, &resource] {
       v1::Event event;
@@ -80,6 +87,53 @@ TEST_F(ServerServiceTest, AnEventThatHasNotHappenedIsOutOfRange) {
   v1::WatchRequest request;
   request.set_after_event(7);
   EXPECT_EQ(Refusal(request).error_code(), grpc::OUT_OF_RANGE);
+}
+
+TEST_F(ServerServiceTest, KnownEventsAreListedInPages) {
+  OnReactor([this] { plane_.EmitEvents(7); });
+  v1::ListEventsRequest request;
+  request.set_page_size(3);
+  request.set_after_event(2);
+  std::vector<int64_t> ids;
+  do {
+    const v1::ListEventsResponse page = List(request);
+    ASSERT_LE(page.events_size(), 3);
+    for (const v1::Event& event : page.events()) ids.push_back(event.id());
+    request.set_page_token(page.next_page_token());
+    Emit("pools/web");  // what comes meanwhile comes behind
+    ASSERT_LT(ids.size(), 20u);
+  } while (!request.page_token().empty() && ids.size() < 6);
+  EXPECT_THAT(ids, ElementsAre(3, 4, 5, 6, 7, 8));
+}
+
+TEST_F(ServerServiceTest, ListedEventsAreThoseOfThePools) {
+  Emit("pools/api");
+  Emit("pools/web/workers/2");
+  v1::ListEventsRequest request;
+  request.add_pools("pools/web");
+  const v1::ListEventsResponse page = List(request);
+  ASSERT_EQ(page.events_size(), 1);
+  EXPECT_EQ(page.events(0).resource(), "pools/web/workers/2");
+  EXPECT_EQ(page.next_page_token(), "");
+}
+
+TEST_F(ServerServiceTest, AListOfEventsThatMakesNoSenseIsRefused) {
+  const auto code = [this](const v1::ListEventsRequest& request) {
+    grpc::ClientContext context;
+    v1::ListEventsResponse response;
+    return stub()->ListEvents(&context, request, &response).error_code();
+  };
+  v1::ListEventsRequest request;
+  request.set_after_event(-1);
+  EXPECT_EQ(code(request), grpc::INVALID_ARGUMENT);
+  request.set_after_event(7);
+  EXPECT_EQ(code(request), grpc::OUT_OF_RANGE);
+  request.set_after_event(0);
+  request.set_page_token("nonsense");
+  EXPECT_EQ(code(request), grpc::INVALID_ARGUMENT);
+  request.clear_page_token();
+  request.add_pools("pools/none");
+  EXPECT_EQ(code(request), grpc::NOT_FOUND);
 }
 
 TEST_F(ServerServiceTest, EventsOfOtherPoolsAreLeftOut) {

@@ -1,12 +1,9 @@
 #include "control/service/watcher.h"
 
-#include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "control/config/field_violations.h"
 #include "control/lifetime.h"
 #include "control/service/durations.h"
@@ -68,17 +65,15 @@ absl::Status Watcher::Check(const v1::WatchRequest& request, ControlPlane* plane
         ToNanoseconds("statistics_interval", request.statistics_interval(), kIntervalMinNs, kIntervalMaxNs);
     if (!interval_ns.ok()) return interval_ns.status();
   }
-  if (request.after_event() <= 0) return absl::OkStatus();
-  const std::vector<v1::Event> events = plane->EventsAfter(request.after_event() - 1);
-  if (!events.empty()) return absl::OkStatus();
-  return absl::OutOfRangeError(
-      absl::StrCat("there was no event ", request.after_event(),
-                   " yet: the server has been started anew since; watch all with after_event=-1"));
+  return CheckHasHappened(plane, request.after_event(), "watch all with after_event=-1");
 }
 
 Watcher::Watcher(const v1::WatchRequest& request, Reactor* reactor, ControlPlane* plane,
                  std::shared_ptr<WatchStream> stream)
-    : plane_(plane), stream_(std::move(stream)), pools_(request.pools().begin(), request.pools().end()) {
+    : plane_(plane),
+      stream_(std::move(stream)),
+      pools_(request.pools().begin(), request.pools().end()),
+      filter_(plane, pools_) {
   if (request.after_event() != 0) Replay(request.after_event());
   plane_->AddObserver(this);
   if (!request.has_statistics_interval()) return;
@@ -96,20 +91,8 @@ void Watcher::Replay(int64_t after_event) {
   for (const v1::Event& event : events) OnEvent(event);
 }
 
-bool Watcher::IsWanted(const v1::Event& event) const {
-  if (pools_.empty() || event.resource().empty()) return true;
-  std::string resource = event.resource();
-  if (absl::StartsWith(resource, "operations/")) {
-    const absl::StatusOr<v1::Operation> operation = plane_->GetOperation(resource);
-    if (operation.ok()) resource = operation->target();
-  }
-  return std::any_of(pools_.begin(), pools_.end(), [&resource](const std::string& pool) {
-    return resource == pool || absl::StartsWith(resource, absl::StrCat(pool, "/"));
-  });
-}
-
 void Watcher::OnEvent(const v1::Event& event) {
-  if (!IsWanted(event)) return;
+  if (!filter_.Wants(event)) return;
   v1::WatchResponse response;
   *response.mutable_event() = event;
   stream_->Push(std::move(response));

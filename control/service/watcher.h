@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "control/control_plane.h"
 #include "control/reactor.h"
+#include "control/service/event_filter.h"
 #include "control/service/write_stream.h"
 #include "greenring/control/v1/server_service.pb.h"
 
@@ -41,12 +42,12 @@ class Watcher final : public ControlPlane::Observer {
   void OnOperation(const v1::Operation& operation) override {}
 
   void Replay(int64_t after_event);
-  bool IsWanted(const v1::Event& event) const;
   void WriteStatistics();
 
   ControlPlane* const plane_;
   const std::shared_ptr<WatchStream> stream_;
   const std::vector<std::string> pools_;
+  const EventFilter filter_;
   std::unique_ptr<Timer> timer_;
 };
 

@@ -1,10 +1,14 @@
 // apply, set, scale, engine: changes of pools' configuration.
+#include <google/protobuf/descriptor.h>
+
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "control/config/config_file.h"
 #include "control/config/nearest.h"
 #include "control/config/pool_config.h"
@@ -88,6 +92,20 @@ absl::Status ApplyOne(Session& session, Client& client, v1::Pool pool) {
   return Update(session, client, std::move(request), current.ok() ? current->generation() : 0, current.ok());
 }
 
+// A file of a whole server's has more than pools: who applies it is told what the API does not change.
+void WarnOfRest(Session& session, const v1::Configuration& configuration) {
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  configuration.GetReflection()->ListFields(configuration, &fields);
+  std::vector<std::string> rest;
+  for (const google::protobuf::FieldDescriptor* field : fields) {
+    if (field->number() != v1::Configuration::kPoolsFieldNumber) rest.push_back(field->name());
+  }
+  if (rest.empty() || session.options().quiet) return;
+  session.err() << "greenctl: warning: " << session.options().file
+                << ": not applied, as only pools can be: " << absl::StrJoin(rest, ", ")
+                << "; the server reads the rest of its own file when it starts\n";
+}
+
 }  // namespace
 
 absl::Status Apply(Session& session) {
@@ -103,6 +121,7 @@ absl::Status Apply(Session& session) {
   }
   absl::StatusOr<Client*> client = session.client();
   if (!client.ok()) return client.status();
+  WarnOfRest(session, *configuration);
   for (const v1::Pool& pool : configuration->pools()) {
     if (absl::Status status = ApplyOne(session, **client, pool); !status.ok()) return status;
   }

@@ -254,6 +254,16 @@ absl::StatusOr<v1::Server> Client::GetServer() {
   return connection_->Call(connection_->server, &v1::ServerService::Stub::GetServer, v1::GetServerRequest());
 }
 
+absl::StatusOr<v1::ListEventsResponse> Client::ListEvents(const std::vector<std::string>& pools, int64_t after) {
+  v1::ListEventsRequest request;
+  for (const std::string& pool : pools) request.add_pools(pool);
+  request.set_after_event(after);
+  request.set_page_size(kPageSizeMax);
+  return AllPages<v1::ListEventsResponse>(request, [this](const v1::ListEventsRequest& page) {
+    return connection_->Call(connection_->server, &v1::ServerService::Stub::ListEvents, page);
+  });
+}
+
 absl::StatusOr<v1::ListStatisticsResponse> Client::ListStatistics(const std::vector<std::string>& pools) {
   v1::ListStatisticsRequest request;
   for (const std::string& pool : pools) request.add_pools(pool);

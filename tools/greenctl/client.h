@@ -8,6 +8,7 @@
 // because there is no server has kExitUnreachable or kExitRefused, and a hint (exit_code.h). Thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -71,6 +72,8 @@ class Client {
   absl::StatusOr<v1::Operation> CancelOperation(const std::string& name);
 
   absl::StatusOr<v1::Server> GetServer();
+  // Those after the event `after`; 0: all that are known.
+  absl::StatusOr<v1::ListEventsResponse> ListEvents(const std::vector<std::string>& pools, int64_t after);
   absl::StatusOr<v1::ListStatisticsResponse> ListStatistics(const std::vector<std::string>& pools);
 
   // `on_message` is called on this thread for each; when it returns false, the stream ends with OK, as it does when

@@ -14,7 +14,7 @@ namespace greenring::greenctl {
 // JSON objects one a line.
 absl::Status PrintWatched(Session& session, const v1::WatchResponse& response);
 
-// As the list that -o asks for. `pools` in either form; empty: of all. Blocks until the server has sent what it knows.
+// As the list that -o asks for. `pools` in either form; empty: of all. Blocks until the server has answered.
 absl::Status PrintKnownEvents(Session& session, Client& client, const std::vector<std::string>& pools);
 
 }  // namespace greenring::greenctl

@@ -31,13 +31,13 @@ struct Options {
   bool quiet = false;                                 // errors only
   bool color = true;
 
-  std::string file;          // -f
-  bool dry_run = false;      // nothing is changed, only checked
-  bool wait = true;          // until a change is done
-  bool all = false;          // workers that have ended, too
-  bool follow = false;       // events as they come
-  int64_t after_event = -1;  // events after this one; -1: all that are known
-  absl::Duration age_min;    // requests that are at least so old
+  std::string file;         // -f
+  bool dry_run = false;     // nothing is changed, only checked
+  bool wait = true;         // until a change is done
+  bool all = false;         // workers that have ended, too
+  bool follow = false;      // events as they come
+  int64_t after_event = 0;  // events after this one; 0: all that are known
+  absl::Duration age_min;   // requests that are at least so old
   absl::Duration interval = absl::Seconds(1);
   int64_t count = 0;   // intervals to show; 0: until interrupted
   std::string reason;  // of a cancellation

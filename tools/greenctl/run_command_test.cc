@@ -218,6 +218,25 @@ TEST_F(RunCommandTest, ApplyCreatesWhatIsMissing) {
   EXPECT_EQ(Run({"get", "pools", "new", "-o", "name"}), kExitOk);
 }
 
+TEST_F(RunCommandTest, ApplySaysWhatOfAFileItDoesNotApply) {
+  server_.KeepStepping();
+  const std::string yaml =
+      "pools:\n- name: new\n  application: {target: a:b}\n  listeners: [{address: ':9000'}]\n"
+      "metrics: {address: ':9101'}\nstate_directory: /s\n";
+  EXPECT_EQ(Run({"apply", "-f", "-"}, yaml), kExitOk) << err_;
+  EXPECT_THAT(err_, HasSubstr("warning: -: not applied, as only pools can be: metrics, state_directory;"));
+  EXPECT_EQ(Run({"apply", "-f", "-", "--quiet"}, yaml), kExitOk) << err_;
+  EXPECT_EQ(err_, "");
+}
+
+TEST_F(RunCommandTest, EventsAfterOneLeaveItOut) {
+  server_.Do([](control::FakeControlPlane& plane) { plane.EmitEvents(3); });
+  EXPECT_EQ(Run({"events", "--after", "2", "-o", "json"}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("\"id\":\"3\""));
+  EXPECT_THAT(out_, Not(HasSubstr("\"id\":\"2\"")));
+  EXPECT_EQ(Run({"events", "--after", "4"}), kExitInvalid) << "it has not happened";
+}
+
 TEST_F(RunCommandTest, ReloadDrainResumeRestartAndDeleteAreOperations) {
   server_.KeepStepping();
   EXPECT_EQ(Run({"reload", "web", "api"}), kExitOk) << err_;
