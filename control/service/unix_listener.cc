@@ -72,14 +72,15 @@ absl::Status MakeRoom(const std::string& path, const sockaddr_un& address) {
   if (connected == 0 || errno == EAGAIN) {  // EAGAIN: it listens, but has too many to accept already
     const absl::StatusOr<PeerCredentials> owner = CredentialsOf(probe.get());
     const std::string who = connected == 0 && owner.ok() ? absl::StrCat("the process ", owner->pid) : "another process";
-    return absl::AlreadyExistsError(
-        absl::StrCat(who, " listens on ", path,
-                     " already: stop it, or give this server a control socket of its own with "
-                     "--control=unix:PATH (or none: --control=off)"));
+    return absl::AlreadyExistsError(absl::StrCat("another server runs already: ", who, " listens on ", path,
+                                                 ". Stop it, or give this server a control socket of its own with "
+                                                 "--control=unix:PATH (or none: --control=off)"));
   }
-  if (errno != ECONNREFUSED) return ErrnoToStatus(errno, absl::StrCat("unix:", path));
-  if (unlink(path.c_str()) != 0) return ErrnoToStatus(errno, absl::StrCat("cannot replace the old socket ", path));
-  return absl::OkStatus();
+  const int error = errno == ECONNREFUSED && unlink(path.c_str()) == 0 ? 0 : errno;
+  if (error == 0) return absl::OkStatus();
+  return absl::Status(ErrnoToStatus(error, "").code(),
+                      absl::StrCat("cannot replace the socket ", path, " of uid ", file.st_uid, ": ", strerror(error),
+                                   ": remove it, or choose another path with --control=unix:PATH"));
 }
 
 class Listener final : public UnixListener {

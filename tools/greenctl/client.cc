@@ -54,6 +54,7 @@ struct Client::Connection {
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) {
     constexpr absl::Duration kAnswerMax = absl::Seconds(30);
+    if (absl::Status status = CheckServer(address); !status.ok()) return status;
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(std::min(deadline, absl::Now() + kAnswerMax)));
     {
@@ -85,6 +86,7 @@ struct Client::Connection {
   absl::Status Stream(
       Stub& stub, std::unique_ptr<grpc::ClientReader<Message>> (Stub::*method)(grpc::ClientContext*, const Request&),
       const Request& request, Cancellation* cancellation, const std::function<bool(const Message&)>& on_message) const {
+    if (absl::Status status = CheckServer(address); !status.ok()) return status;
     grpc::ClientContext context;
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
     if (cancellation != nullptr) cancellation->Attach([&context] { context.TryCancel(); });

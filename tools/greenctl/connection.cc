@@ -4,10 +4,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
-#include <pwd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -18,12 +15,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "base/unique_fd.h"
 #include "google/rpc/status.pb.h"
 #include "tools/greenctl/exit_code.h"
+#include "tools/greenctl/socket_owner.h"
 
 namespace greenring::greenctl {
 namespace {
+
+constexpr absl::string_view kUnixPrefix = "unix:";
 
 absl::StatusOr<std::string> ReadFile(const std::string& flag, const std::string& path) {
   if (path.empty()) {
@@ -35,7 +34,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& flag, const std::string&
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const ConnectionOptions& options) {
-  if (absl::StartsWith(options.address, "unix:")) return grpc::InsecureChannelCredentials();
+  if (absl::StartsWith(options.address, kUnixPrefix)) return grpc::InsecureChannelCredentials();
   if (!absl::StrContains(options.address, ":")) {
     return UsageError(absl::StrCat("\"", options.address, "\" is no address: unix:/path or host:port"));
   }
@@ -48,33 +47,25 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Conn
   return grpc::SslCredentials({.pem_root_certs = *ca, .pem_private_key = *key, .pem_cert_chain = *certificate});
 }
 
-// The errno of a connection to a unix socket; 0 when it is made.
-int ConnectErrno(const std::string& path) {
-  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  if (path.size() >= sizeof(address.sun_path)) return ENAMETOOLONG;
-  memcpy(address.sun_path, path.data(), path.size());
-  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) return errno;
-  return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
-}
-
-// "alice", or "uid 1000"; empty when there is no such file.
-std::string OwnerOf(const std::string& path) {
-  struct stat status;
-  if (stat(path.c_str(), &status) != 0) return "";
-  const passwd* user = getpwuid(status.st_uid);
-  return user != nullptr ? user->pw_name : absl::StrCat("uid ", status.st_uid);
-}
-
 constexpr char kHowToStart[] =
     "is the server running? \"server --app=module:callable\" starts one; --server or $GREENRING_CONTROL says where it "
     "is";
 
 }  // namespace
 
+absl::Status CheckServer(const std::string& address) {
+  if (!absl::StartsWith(address, kUnixPrefix)) return absl::OkStatus();  // TLS sees to that
+  return CheckSocketFile(std::string(absl::StripPrefix(address, kUnixPrefix)), geteuid());
+}
+
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options) {
   absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> credentials = Credentials(options);
   if (!credentials.ok()) return credentials.status();
+  if (absl::Status status = CheckServer(options.address); !status.ok()) return status;
+  if (absl::StartsWith(options.address, kUnixPrefix)) {
+    const std::string path(absl::StripPrefix(options.address, kUnixPrefix));
+    if (absl::Status status = CheckListener(path, geteuid()); !status.ok()) return status;
+  }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
@@ -83,7 +74,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptio
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // gRPC would derive the authority from a socket's path, which no server has to accept.
-  if (absl::StartsWith(options.address, "unix:")) arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
+  if (absl::StartsWith(options.address, kUnixPrefix)) arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
   return grpc::CreateCustomChannel(options.address, *credentials, arguments);
 }
 
@@ -92,20 +83,21 @@ absl::Status Unreachable(const std::string& address, const std::string& message)
     return WithExitCode(absl::UnavailableError(absl::StrCat("no server answers at ", address, ": ", why)),
                         kExitUnreachable);
   };
-  if (!absl::StartsWith(address, "unix:")) {
+  if (!absl::StartsWith(address, kUnixPrefix)) {
     return WithHint(unreachable(message),
                     "is the server running there, with --control and these certificates' "
                     "authority as --control_tls_client_ca?");
   }
-  const std::string path(absl::StripPrefix(address, "unix:"));
-  const int error = ConnectErrno(path);
+  const std::string path(absl::StripPrefix(address, kUnixPrefix));
+  uid_t listener;
+  const int error = TryToConnect(path, &listener);
   if (error == EACCES || error == EPERM) {
-    const std::string owner = OwnerOf(path);
+    struct stat file;
+    if (stat(path.c_str(), &file) == 0) return NotForThisUser(path, file.st_uid);
     return WithHint(
         WithExitCode(absl::PermissionDeniedError(absl::StrCat("the socket ", path, " is not for this user")),
                      kExitRefused),
-        owner.empty() ? "only the user that runs the server, and root, may use it"
-                      : absl::StrCat("try as ", owner, ", who runs the server: sudo -u ", owner, " greenctl ..."));
+        "only the user that runs the server, and root, may use it");
   }
   if (error == ECONNREFUSED) return WithHint(unreachable("it has ended, and left its socket behind"), kHowToStart);
   return WithHint(unreachable(error == 0 ? message : strerror(error)), kHowToStart);

@@ -12,7 +12,12 @@
 
 namespace greenring::greenctl {
 
-// A unix socket in plain text, anything else with mutual TLS. Connects later. Reads the certificates.
+// Whether `address` is one to send anything to: not another user's socket (socket_owner.h). To be asked before each
+// call, as the channel connects anew when a server has ended.
+absl::Status CheckServer(const std::string& address);
+
+// A unix socket in plain text, anything else with mutual TLS. Asks who listens at a socket; connects later. Reads the
+// certificates.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptions& options);
 
 // Why there was no answer from `address`, and what to do: kExitRefused when its socket is another user's,
