@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/version.h"
 #include "control/asio_timers.h"
+#include "control/config/engines.h"
 #include "control/config/field_violations.h"
 #include "control/config/pool_config.h"
 #include "control/config/state_directory.h"
@@ -63,9 +64,7 @@ class Master final : private Supervisor::Host {
     server_.set_pid(getpid());
     *server_.mutable_start_time() = timers_->WallTime();
     server_.set_state_directory(configuration.state_directory());
-    server_.add_engines(v1::UCONTEXT);
-    server_.add_engines(v1::FCONTEXT);
-    server_.add_engines(v1::THREAD);
+    for (const v1::Engine engine : AvailableEngines()) server_.add_engines(engine);
     supervisor_ = std::make_unique<Supervisor>(std::move(environment), &server_, *std::move(state),
                                                static_cast<Supervisor::Host*>(this));
     supervisor_->AddObserver(&printer_);

@@ -16,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "control/config/address.h"
+#include "control/config/engines.h"
 #include "control/config/pool_config.h"
 #include "control/config/pool_limits.h"
 #include "control/config/quantities.h"
@@ -159,11 +160,12 @@ void CheckRoutes(const v1::Pool& pool, ViolationList* wrong) {
 void CheckCores(const v1::Pool& pool, ViolationList* wrong) {
   wrong->CheckRangeOrUnset("workers", pool.workers(), 1, kWorkersMax);
   wrong->CheckRangeOrUnset("async_cores", pool.async_cores(), 1, kAsyncCoresMax);
-  if (pool.engine() == v1::GREENLET || pool.engine() == v1::GEVENT) {
-    wrong->Add("engine", absl::StrCat(v1::Engine_Name(pool.engine()),
-                                      " is reserved: this version has UCONTEXT, FCONTEXT and THREAD"));
-  }
   CheckEnum("engine", pool.engine(), v1::Engine_IsValid, wrong);
+  const bool is_reserved = v1::Engine_IsValid(pool.engine()) && !IsAvailable(pool.engine());
+  if (is_reserved && pool.engine() != v1::ENGINE_UNSPECIFIED) {
+    wrong->Add("engine",
+               absl::StrCat(v1::Engine_Name(pool.engine()), " is reserved: this version has ", AvailableEnginesText()));
+  }
   if (pool.stack_size_bytes() != 0) {
     wrong->CheckBytes("stack_size_bytes", pool.stack_size_bytes(), kStackSizeBytesMin, kStackSizeBytesMax);
   }

@@ -80,8 +80,7 @@ std::string DurationText(absl::Duration duration) {
 }
 
 std::string TimeText(const google::protobuf::Timestamp& time) {
-  const absl::Time instant = absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", instant, absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", FromProto(time), absl::UTCTimeZone());
 }
 
 std::optional<google::protobuf::Timestamp> TimeFromText(std::string_view text) {
@@ -108,6 +107,10 @@ absl::Duration FromProto(const google::protobuf::Duration& duration) {
                     duration.nanos() > -kNanosecondsPerSecond && duration.nanos() < kNanosecondsPerSecond;
   if (!sane) return duration.seconds() < 0 ? -absl::InfiniteDuration() : absl::InfiniteDuration();
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+absl::Time FromProto(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
 }  // namespace greenring::control

@@ -39,5 +39,6 @@ google::protobuf::Duration ToProto(absl::Duration duration);
 
 // Whatever it holds: out of its own range it becomes infinite.
 absl::Duration FromProto(const google::protobuf::Duration& duration);
+absl::Time FromProto(const google::protobuf::Timestamp& time);
 
 }  // namespace greenring::control

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "control/config/engines.h"
 #include "control/config/pool_config.h"
 #include "google/protobuf/util/time_util.h"
 
@@ -220,9 +221,7 @@ v1::Server FakeControlPlane::GetServer() {
   server.set_version("1.0-fake");
   server.set_pid(4700);
   server.set_python_version("3.11.2");
-  server.add_engines(v1::UCONTEXT);
-  server.add_engines(v1::FCONTEXT);
-  server.add_engines(v1::THREAD);
+  for (const v1::Engine engine : AvailableEngines()) server.add_engines(engine);
   *server.mutable_start_time() = TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(start_));
   return server;
 }

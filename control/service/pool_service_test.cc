@@ -128,9 +128,9 @@ TEST_F(PoolServiceTest, AChangeIsLoggedWithItsCallerItsTargetAndItsOutcome) {
   EXPECT_THAT(operation.caller(), HasSubstr(absl::StrCat(", pid ", getpid())));
   request.mutable_pool()->set_etag("an old one");
   EXPECT_EQ(Update(request, &operation).error_code(), grpc::ABORTED);
-  EXPECT_THAT(LogLines(),
-              ElementsAre(absl::StrCat("api: ", operation.caller(), ": UpdatePool pools/web: OK, ", operation.name()),
-                          HasSubstr("UpdatePool pools/web: ABORTED: pools/web has changed meanwhile")));
+  EXPECT_THAT(LogLines(), ElementsAre(absl::StrCat("greenring: api: ", operation.caller(),
+                                                   ": UpdatePool pools/web: OK, ", operation.name()),
+                                      HasSubstr("UpdatePool pools/web: ABORTED: pools/web has changed meanwhile")));
 }
 
 TEST_F(PoolServiceTest, EveryChangeReachesTheControlPlane) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "control/config/quantities.h"
 #include "greenring/control/v1/operation_service.grpc.pb.h"
 #include "greenring/control/v1/pool_service.grpc.pb.h"
 #include "greenring/control/v1/request_service.grpc.pb.h"
@@ -213,11 +214,7 @@ absl::StatusOr<v1::ListRequestsResponse> Client::ListRequests(const std::string&
                                                               int count_max) {
   v1::ListRequestsRequest request;
   request.set_parent(parent);
-  if (age_min > absl::ZeroDuration()) {
-    const int64_t age_ns = absl::ToInt64Nanoseconds(age_min);
-    request.mutable_age_min()->set_seconds(age_ns / 1'000'000'000);
-    request.mutable_age_min()->set_nanos(static_cast<int32_t>(age_ns % 1'000'000'000));
-  }
+  if (age_min > absl::ZeroDuration()) *request.mutable_age_min() = control::ToProto(age_min);
   request.set_page_size(count_max);
   absl::StatusOr<v1::ListRequestsResponse> response =
       connection_->Call(connection_->requests, &v1::RequestService::Stub::ListRequests, request);

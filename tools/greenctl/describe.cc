@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "control/config/config_file.h"
+#include "control/config/quantities.h"
 #include "proto/histogram.h"
 #include "tools/greenctl/commands.h"
 #include "tools/greenctl/exit_code.h"
@@ -179,13 +180,13 @@ absl::Status DescribeRequest(Session& session, Client& client, const std::string
   sheet.Line("Client", request.client());
   sheet.Line("Request id", request.request_id());
   sheet.Time("Started", request.start_time());
-  sheet.Line("Age", HumanDuration(ToDuration(request.age())));
+  sheet.Line("Age", HumanDuration(control::FromProto(request.age())));
   sheet.Time("Deadline", request.deadline());
   const std::string wait = WaitOf(request);
   sheet.Line("State", absl::StrCat(v1::Request::State_Name(request.state()), wait.empty() ? "" : " in ", wait, " for ",
-                                   HumanDuration(ToDuration(request.in_state()))));
-  sheet.Line("Processor time",
-             absl::StrCat(HumanDuration(ToDuration(request.cpu_time())), ", ", request.switches(), " switches"));
+                                   HumanDuration(control::FromProto(request.in_state()))));
+  sheet.Line("Processor time", absl::StrCat(HumanDuration(control::FromProto(request.cpu_time())), ", ",
+                                            request.switches(), " switches"));
   sheet.Line("C stack",
              absl::StrCat(HumanBytes(request.stack_use_bytes()), " of ", HumanBytes(request.stack_size_bytes())));
   sheet.Line("Core", absl::StrCat(v1::Engine_Name(request.engine()), ", generation ", request.generation(),

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "control/config/nearest.h"
+#include "control/config/quantities.h"
 #include "tools/greenctl/commands.h"
 #include "tools/greenctl/event_stream.h"
 #include "tools/greenctl/exit_code.h"
@@ -100,9 +101,10 @@ absl::Status GetRequests(Session& session, Client& client, Names names) {
     if (!some.ok()) return some.status();
     response.MergeFrom(*some);
   }
-  std::stable_sort(
-      response.mutable_requests()->begin(), response.mutable_requests()->end(),
-      [](const v1::Request& a, const v1::Request& b) { return ToDuration(a.age()) > ToDuration(b.age()); });
+  std::stable_sort(response.mutable_requests()->begin(), response.mutable_requests()->end(),
+                   [](const v1::Request& a, const v1::Request& b) {
+                     return control::FromProto(a.age()) > control::FromProto(b.age());
+                   });
   for (const std::string& worker : response.unreachable()) {
     session.err() << "greenctl: worker " << ShortName(worker) << " did not answer in time; its requests are missing\n";
   }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "control/config/quantities.h"
 
 namespace greenring::greenctl {
 namespace {
@@ -74,28 +75,12 @@ std::string HumanPercent(double percent) {
   return whole ? absl::StrFormat("%.0f%%", rounded) : absl::StrFormat("%.1f%%", rounded);
 }
 
-absl::Duration ToDuration(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
-
-absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
-  return absl::FromUnixSeconds(timestamp.seconds()) + absl::Nanoseconds(timestamp.nanos());
-}
-
-google::protobuf::Duration ToProto(absl::Duration duration) {
-  google::protobuf::Duration proto;
-  const int64_t seconds = absl::IDivDuration(duration, absl::Seconds(1), &duration);
-  proto.set_seconds(seconds);
-  proto.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
-  return proto;
-}
-
 std::string FormatTime(const google::protobuf::Timestamp& timestamp) {
-  return absl::FormatTime("%Y-%m-%d %H:%M:%S", ToTime(timestamp), absl::LocalTimeZone());
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", control::FromProto(timestamp), absl::LocalTimeZone());
 }
 
 std::string FormatClock(const google::protobuf::Timestamp& timestamp) {
-  return absl::FormatTime("%H:%M:%S", ToTime(timestamp), absl::LocalTimeZone());
+  return absl::FormatTime("%H:%M:%S", control::FromProto(timestamp), absl::LocalTimeZone());
 }
 
 std::string Printable(absl::string_view text, bool lines) {

@@ -6,7 +6,6 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 
 namespace greenring::greenctl {
@@ -22,10 +21,6 @@ std::string HumanCount(double count);
 
 // "0.4%", "37%".
 std::string HumanPercent(double percent);
-
-absl::Duration ToDuration(const google::protobuf::Duration& duration);
-absl::Time ToTime(const google::protobuf::Timestamp& timestamp);
-google::protobuf::Duration ToProto(absl::Duration duration);
 
 // Local time: "2026-03-04 15:06:07", and "15:06:07" alone.
 std::string FormatTime(const google::protobuf::Timestamp& timestamp);

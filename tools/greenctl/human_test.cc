@@ -47,11 +47,6 @@ TEST(HumanPercentTest, HasADigitBehindThePointBelowTen) {
   EXPECT_EQ(HumanPercent(9.98), "10%");
 }
 
-TEST(ProtoDurationTest, SurvivesTheWayThereAndBack) {
-  const absl::Duration duration = absl::Seconds(90) + absl::Milliseconds(250);
-  EXPECT_EQ(ToDuration(ToProto(duration)), duration);
-}
-
 TEST(PrintableTest, ShowsWhatATerminalWouldObey) {
   EXPECT_EQ(Printable("/a\x1b[2Jb"), "/a\\x1b[2Jb");
   EXPECT_EQ(Printable("a\nb"), "a\\x0ab");

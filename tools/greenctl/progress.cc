@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "control/config/quantities.h"
 #include "tools/greenctl/exit_code.h"
 #include "tools/greenctl/human.h"
 #include "tools/greenctl/resource_name.h"
@@ -33,7 +34,7 @@ absl::Status PrintResult(Session& session, const v1::Operation& operation, const
   std::string words = done_words;
   if (operation.generation() > 0) absl::StrAppend(&words, ", generation ", operation.generation());
   if (operation.has_end_time() && operation.has_create_time()) {
-    const absl::Duration took = ToTime(operation.end_time()) - ToTime(operation.create_time());
+    const absl::Duration took = control::FromProto(operation.end_time()) - control::FromProto(operation.create_time());
     if (took >= absl::Milliseconds(1)) absl::StrAppend(&words, ", in ", HumanDuration(took));
   }
   session.Say(words);

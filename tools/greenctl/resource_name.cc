@@ -1,47 +1,34 @@
 #include "tools/greenctl/resource_name.h"
 
-#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <string_view>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "control/config/resource_names.h"
 #include "tools/greenctl/human.h"
 
 namespace greenring::greenctl {
 namespace {
 
-constexpr absl::string_view kCollections[] = {"pools", "workers", "requests"};
-
-bool IsPoolId(absl::string_view id) {
-  return !id.empty() && id.size() <= 63 && absl::ascii_islower(id[0]) && std::all_of(id.begin(), id.end(), [](char c) {
-    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
-  });
-}
-
-bool IsNumber(absl::string_view id) {
-  return !id.empty() && id.size() <= 19 && std::all_of(id.begin(), id.end(), absl::ascii_isdigit);
-}
+constexpr std::string_view kPatterns[] = {control::kPoolPattern, control::kWorkerPattern, control::kRequestPattern};
 
 // The ids of a name of either form, one a level; empty when it is neither.
 std::vector<std::string> IdsOf(absl::string_view text) {
-  std::vector<std::string> parts = absl::StrSplit(text, '/');
-  std::vector<std::string> ids;
-  if (parts[0] == kCollections[0] && parts.size() % 2 == 0 && parts.size() <= 6) {
-    for (size_t i = 0; i < parts.size(); i += 2) {
-      if (parts[i] != kCollections[i / 2]) return {};
-      ids.push_back(parts[i + 1]);
-    }
-  } else if (parts.size() <= 3) {
-    ids = parts;
+  for (const std::string_view pattern : kPatterns) {
+    if (auto ids = control::IdsOfName({text.data(), text.size()}, pattern)) return *std::move(ids);
   }
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (!(i == 0 ? IsPoolId(ids[i]) : IsNumber(ids[i]))) return {};
-  }
-  return ids;
+  const std::vector<std::string> ids = absl::StrSplit(text, '/');
+  const bool is_full = ids[0] == "pools" && ids.size() % 2 == 0;
+  if (is_full || ids.size() > std::size(kPatterns)) return {};
+  const std::string_view pattern = kPatterns[ids.size() - 1];
+  return control::IdsOfName(control::NameOfIds(ids, pattern), pattern).value_or(std::vector<std::string>());
 }
 
 absl::StatusOr<std::string> NameOf(absl::string_view text, size_t levels, absl::string_view what,
@@ -51,12 +38,7 @@ absl::StatusOr<std::string> NameOf(absl::string_view text, size_t levels, absl::
     return absl::InvalidArgumentError(
         absl::StrCat("\"", Printable(text), "\" does not name a ", what, "; a ", what, " is ", example));
   }
-  std::vector<std::string> parts;
-  for (size_t i = 0; i < levels; ++i) {
-    parts.push_back(std::string(kCollections[i]));
-    parts.push_back(ids[i]);
-  }
-  return absl::StrJoin(parts, "/");
+  return control::NameOfIds(ids, kPatterns[levels - 1]);
 }
 
 }  // namespace
@@ -110,7 +92,7 @@ std::string ShortName(absl::string_view name) {
 
 std::string PoolOf(absl::string_view name) {
   const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
-  return parts.size() >= 2 && parts[0] == kCollections[0] ? absl::StrCat("pools/", parts[1]) : "";
+  return parts.size() >= 2 && parts[0] == "pools" ? absl::StrCat("pools/", parts[1]) : "";
 }
 
 }  // namespace greenring::greenctl

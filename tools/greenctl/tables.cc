@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "control/config/quantities.h"
 #include "tools/greenctl/human.h"
 #include "tools/greenctl/resource_name.h"
 
@@ -13,7 +14,7 @@ namespace {
 using Columns = std::vector<Table::Column>;
 
 std::string AgeOf(const google::protobuf::Timestamp& since, absl::Time now) {
-  return since.seconds() == 0 ? "" : HumanDuration(now - ToTime(since));
+  return since.seconds() == 0 ? "" : HumanDuration(now - control::FromProto(since));
 }
 
 // "2/8": how many of how many.
@@ -145,17 +146,17 @@ Table RequestTable(const google::protobuf::RepeatedPtrField<v1::Request>& reques
   for (const v1::Request& request : requests) {
     std::vector<std::string> cells = {
         ShortName(request.name()),
-        HumanDuration(ToDuration(request.age())),
+        HumanDuration(control::FromProto(request.age())),
         v1::Request::State_Name(request.state()),
         request.call(),
         DescriptorOf(request),
-        HumanDuration(ToDuration(request.cpu_time())),
+        HumanDuration(control::FromProto(request.cpu_time())),
         absl::StrCat(request.switches()),
         absl::StrCat(HumanBytes(request.stack_use_bytes()), "/", HumanBytes(request.stack_size_bytes())),
         request.method(),
         request.target()};
     if (wide) {
-      cells.push_back(HumanDuration(ToDuration(request.in_state())));
+      cells.push_back(HumanDuration(control::FromProto(request.in_state())));
       cells.push_back(request.has_deadline() ? FormatClock(request.deadline()) : "");
       cells.push_back(request.client());
       cells.push_back(request.host());
@@ -183,14 +184,15 @@ Table OperationTable(const google::protobuf::RepeatedPtrField<v1::Operation>& op
   if (wide) Append(&columns, {{"GENERATION", Table::kRight}, {"CALLER"}});
   Table table(columns);
   for (const v1::Operation& operation : operations) {
-    std::vector<std::string> cells = {
-        operation.name(),
-        operation.verb(),
-        ShortName(operation.target()),
-        OperationState(operation),
-        AgeOf(operation.create_time(), now),
-        operation.done() ? HumanDuration(ToTime(operation.end_time()) - ToTime(operation.create_time())) : "",
-        operation.has_error() ? operation.error().message() : operation.stage()};
+    std::vector<std::string> cells = {operation.name(),
+                                      operation.verb(),
+                                      ShortName(operation.target()),
+                                      OperationState(operation),
+                                      AgeOf(operation.create_time(), now),
+                                      operation.done() ? HumanDuration(control::FromProto(operation.end_time()) -
+                                                                       control::FromProto(operation.create_time()))
+                                                       : "",
+                                      operation.has_error() ? operation.error().message() : operation.stage()};
     if (wide) {
       cells.push_back(operation.generation() == 0 ? "" : absl::StrCat(operation.generation()));
       cells.push_back(operation.caller());
@@ -228,8 +230,8 @@ std::string EventLine(const v1::Event& event) {
 std::string RequestLine(const v1::Request& request) {
   std::string line = absl::StrCat(ShortName(request.name()), " ", v1::Request::State_Name(request.state()));
   if (const std::string wait = WaitOf(request); !wait.empty()) absl::StrAppend(&line, " in ", wait);
-  if (request.has_in_state()) absl::StrAppend(&line, " for ", HumanDuration(ToDuration(request.in_state())));
-  absl::StrAppend(&line, ", age ", HumanDuration(ToDuration(request.age())), ": ", request.method(), " ",
+  if (request.has_in_state()) absl::StrAppend(&line, " for ", HumanDuration(control::FromProto(request.in_state())));
+  absl::StrAppend(&line, ", age ", HumanDuration(control::FromProto(request.age())), ": ", request.method(), " ",
                   request.target());
   return Printable(line);
 }

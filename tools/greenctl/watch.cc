@@ -101,7 +101,7 @@ absl::Status Watch(Session& session) {
     if (!name.ok()) return name.status();
     request.add_pools(*name);
   }
-  *request.mutable_statistics_interval() = ToProto(session.options().interval);
+  *request.mutable_statistics_interval() = control::ToProto(session.options().interval);
   Cancellation cancellation;
   Interrupt::Handler handler(session.environment().interrupt, [&cancellation] { cancellation.Cancel(); });
   WatchPrinter printer(&session);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "control/config/quantities.h"
 #include "tools/greenctl/human.h"
 #include "tools/greenctl/resource_name.h"
 
@@ -48,7 +49,7 @@ bool Feed::Sleep(absl::Duration duration) {
 void Feed::WatchStatistics() {
   v1::WatchRequest request;
   for (const std::string& pool : pools_) request.add_pools(pool);
-  *request.mutable_statistics_interval() = ToProto(interval_);
+  *request.mutable_statistics_interval() = control::ToProto(interval_);
   do {
     const absl::Status status = client_->Watch(request, &watch_, [this](const v1::WatchResponse& response) {
       absl::MutexLock lock(&shared_->mutex);

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "control/config/quantities.h"
 #include "tools/greenctl/human.h"
 #include "tools/greenctl/resource_name.h"
 #include "tools/greenctl/top/screen.h"
@@ -32,9 +33,9 @@ bool NameLess(const std::string& a, const std::string& b) {
 bool Before(RequestOrder order, const v1::Request& a, const v1::Request& b) {
   switch (order) {
     case RequestOrder::kAge:
-      return ToDuration(a.age()) > ToDuration(b.age());
+      return control::FromProto(a.age()) > control::FromProto(b.age());
     case RequestOrder::kCpu:
-      return ToDuration(a.cpu_time()) > ToDuration(b.cpu_time());
+      return control::FromProto(a.cpu_time()) > control::FromProto(b.cpu_time());
     case RequestOrder::kStack:
       return a.stack_use_bytes() > b.stack_use_bytes();
     case RequestOrder::kName:

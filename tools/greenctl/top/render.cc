@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "control/config/quantities.h"
 #include "tools/greenctl/human.h"
 #include "tools/greenctl/resource_name.h"
 #include "tools/greenctl/tables.h"
@@ -43,7 +44,8 @@ Row ServerRow(const Model& model, absl::Time now) {
   std::string text = "greenring";
   if (!server.version().empty()) absl::StrAppend(&text, " ", server.version());
   if (server.pid() != 0) absl::StrAppend(&text, "  pid ", server.pid());
-  if (server.has_start_time()) absl::StrAppend(&text, "  up ", HumanDuration(now - ToTime(server.start_time())));
+  if (server.has_start_time())
+    absl::StrAppend(&text, "  up ", HumanDuration(now - control::FromProto(server.start_time())));
   if (!server.python_version().empty()) absl::StrAppend(&text, "  Python ", server.python_version());
   absl::StrAppend(&text, "  ", model.address());
   Row row = {{Printable(text), Style::kBold}};
@@ -180,12 +182,12 @@ TableView RequestsView(const Model& model, int width) {
   };
   view.heading = before("REQUEST", "AGE") + Left("STATE", 9) + after("CALL", "CPU", "STACK", "PATH");
   for (const v1::Request& request : model.Requests()) {
-    view.rows.push_back(
-        {request.name(),
-         {{before(ShortName(request.name()), HumanDuration(ToDuration(request.age())))},
-          {Left(v1::Request::State_Name(request.state()), 9), StyleOf(request)},
-          {after(WaitOf(request), HumanDuration(ToDuration(request.cpu_time())), HumanBytes(request.stack_use_bytes()),
-                 Printable(absl::StrCat(request.method(), " ", request.target())))}}});
+    view.rows.push_back({request.name(),
+                         {{before(ShortName(request.name()), HumanDuration(control::FromProto(request.age())))},
+                          {Left(v1::Request::State_Name(request.state()), 9), StyleOf(request)},
+                          {after(WaitOf(request), HumanDuration(control::FromProto(request.cpu_time())),
+                                 HumanBytes(request.stack_use_bytes()),
+                                 Printable(absl::StrCat(request.method(), " ", request.target())))}}});
   }
   return view;
 }
