@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/version.h"
 #include "control/config/flags.h"
-#include "control/master.h"
+#include "control/main/master.h"
 #include "greenring/control/v1/config.pb.h"
 #include "worker/worker_main.h"
 

@@ -1,4 +1,4 @@
-#include "control/master.h"
+#include "control/main/master.h"
 
 #include <signal.h>
 #include <unistd.h>
