@@ -2,14 +2,11 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -73,11 +70,6 @@ const Call* FindCall(long number) {
   return nullptr;
 }
 
-int64_t CountAfter(const char* text, const char* key) {
-  const char* const found = std::strstr(text, key);
-  return found != nullptr ? std::strtoll(found + std::strlen(key), nullptr, 10) : 0;
-}
-
 }  // namespace
 
 void OsThread::NameWaits(const void* begin, size_t size_bytes, const char* call) {
@@ -98,10 +90,6 @@ void OsThread::BecomeCurrent() {
 }
 
 void OsThread::BeginAccounts() {
-  rusage used;
-  if (getrusage(RUSAGE_THREAD, &used) == 0) {
-    switches_before_.store(used.ru_nvcsw + used.ru_nivcsw, std::memory_order_relaxed);
-  }
   timespec cpu;
   if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu) != 0) return;
   cpu_before_ns_.store(cpu.tv_sec * kNanosecondsPerSecond + cpu.tv_nsec, std::memory_order_relaxed);
@@ -111,13 +99,6 @@ int64_t OsThread::CpuNs() const {
   timespec cpu;
   if (id() == 0 || clock_gettime(cpu_clock_, &cpu) != 0) return 0;
   return cpu.tv_sec * kNanosecondsPerSecond + cpu.tv_nsec - cpu_before_ns_.load(std::memory_order_relaxed);
-}
-
-int64_t OsThread::Switches() const {
-  char text[4096];
-  if (ReadFile("status", text, sizeof(text)) == 0) return 0;
-  const int64_t all = CountAfter(text, "\nvoluntary_ctxt_switches:") + CountAfter(text, "nonvoluntary_ctxt_switches:");
-  return all - switches_before_.load(std::memory_order_relaxed);
 }
 
 OsThread::Look OsThread::LookAtIt() const {

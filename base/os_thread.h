@@ -2,11 +2,11 @@
 //
 //   OsThread thread;
 //   thread.BecomeCurrent();                          // on that OS thread
-//   thread.BeginAccounts();                          // on it: from here on time and switches are counted
+//   thread.BeginAccounts();                          // on it: its processor time counts from here on
 //   ...
 //   OsThread::Look look = thread.LookAtIt();         // any thread: {.state = kWaits, .call = "recvfrom", .fd = 12}
 //
-// What it does is read in /proc, by system calls of our own: nothing here parks or blocks. About 10 us a look. A
+// What it does is read in /proc, by system calls of our own: nothing here parks or blocks. About 15 us a look. A
 // process that has changed its user may be refused that (prctl(2), PR_SET_DUMPABLE): then the state is kUnknown, and
 // nothing else is missing but the use of the stack.
 #pragma once
@@ -42,7 +42,7 @@ class OsThread {
   // On the OS thread, which is this one from now on; once.
   void BecomeCurrent();
 
-  // On the OS thread: CpuNs and Switches count from now on. Two system calls.
+  // On the OS thread: CpuNs counts from now on. A system call.
   void BeginAccounts();
 
   // The rest from any thread, while the OS thread has not ended. Before BecomeCurrent all of it is 0 or unknown.
@@ -51,8 +51,6 @@ class OsThread {
   pid_t id() const { return id_.load(std::memory_order_acquire); }
   // Of its processor time. A system call.
   int64_t CpuNs() const;
-  // How often it gave a processor up, or lost it.
-  int64_t Switches() const;
   size_t stack_size_bytes() const { return id() != 0 ? stack_size_bytes_ : 0; }
   Look LookAtIt() const;
 
@@ -68,7 +66,6 @@ class OsThread {
   uintptr_t stack_top_ = 0;
   size_t stack_size_bytes_ = 0;
   std::atomic<int64_t> cpu_before_ns_{0};
-  std::atomic<int64_t> switches_before_{0};
 };
 
 }  // namespace greenring

@@ -54,7 +54,6 @@ TEST(OsThreadTest, BeforeItIsKnownThereIsNothingToTell) {
   const OsThread thread;
   EXPECT_EQ(thread.id(), 0);
   EXPECT_EQ(thread.CpuNs(), 0);
-  EXPECT_EQ(thread.Switches(), 0);
   EXPECT_EQ(thread.stack_size_bytes(), 0u);
   EXPECT_EQ(thread.LookAtIt().state, State::kUnknown);
 }
@@ -95,7 +94,6 @@ TEST(OsThreadTest, WhoComputesRunsAndIsCharged) {
 }
 
 TEST(OsThreadTest, AccountsBeginWhereItSays) {
-  std::atomic<uint32_t> phase{0};
   const Someone worker([&] {
     const int64_t end_ns = Clock::Monotonic()->NowNs() + 50 * kNanosecondsPerMillisecond;
     while (Clock::Monotonic()->NowNs() < end_ns) std::this_thread::yield();
@@ -104,10 +102,6 @@ TEST(OsThreadTest, AccountsBeginWhereItSays) {
     EXPECT_GT(self.CpuNs(), 0);
     self.BeginAccounts();
     EXPECT_LT(self.CpuNs(), 10 * kNanosecondsPerMillisecond);
-    const int64_t switches = self.Switches();
-    for (int i = 0; i < 3; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    EXPECT_GE(self.Switches(), switches + 3);
-    EXPECT_LT(self.Switches(), 1000);
   });
 }
 

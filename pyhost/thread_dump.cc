@@ -107,8 +107,7 @@ void DescribeCoreThread(const CoreThread& core, int64_t now_ns, Block* block) {
       HeadOf(info, is_at_work ? absl::StrCat("on OS thread ", os_thread.id(), " for ", Seconds(info.since_ns), ", ",
                                              DescribeLook(look))
                               : absl::StrCat(DescribeState(info, now_ns), ", for OS thread ", os_thread.id()));
-  block->details = AccountsOf(os_thread.CpuNs(), static_cast<uint64_t>(os_thread.Switches()), look.stack_used_bytes,
-                              os_thread.stack_size_bytes());
+  block->details = AccountsOf(os_thread.CpuNs(), info.switches, look.stack_used_bytes, os_thread.stack_size_bytes());
   if (is_at_work && look.call != nullptr) block->place = absl::StrCat(look.call, "|");
 }
 

@@ -127,7 +127,7 @@ class Describer {
       return;
     }
     *request->mutable_cpu_time() = TimeUtil::NanosecondsToDuration(exchange->CpuNs());
-    request->set_switches(static_cast<int64_t>(exchange->Switches()));
+    request->set_switches(static_cast<int64_t>(exchange->switches()));
     request->set_generation(exchange->generation());
     DescribeThread(*exchange, green::Inspect(*exchange->thread()), request);
   }

@@ -1,8 +1,11 @@
 #include "worker/thread_core.h"
 
 #include <pthread.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -17,6 +20,23 @@
 #include "pyhost/recursion.h"
 
 namespace greenring::worker {
+namespace {
+
+constinit bool in_forked_child = false;
+
+// A copy of the server would answer its clients a second time; and the loop is its parent's.
+void DieInForkedChild() {
+  if (!in_forked_child) [[likely]]
+    return;
+  std::fprintf(
+      stderr,
+      "greenring: process %d was made by fork on a core's OS thread and came back to the server: such a process "
+      "must end with os._exit() or exec\n",
+      getpid());
+  _exit(EX_SOFTWARE);
+}
+
+}  // namespace
 
 // Of one request. It outlives that as long as there are errands for it.
 struct ThreadCore::ApplicationState {
@@ -137,6 +157,7 @@ class ThreadCore::RemoteExchange final : public pyhost::Exchange {
 
  private:
   void OnLoop(absl::FunctionRef<void()> call) const {
+    DieInForkedChild();
     const pyhost::ScopedGilPause pause;
     core_->call_ = &call;
     core_->turn_.store(Turn::kLoop, std::memory_order_release);
@@ -192,6 +213,8 @@ ThreadCore::~ThreadCore() {
 }
 
 absl::Status ThreadCore::StartThread() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { in_forked_child = true; });
+  GREENRING_CHECK(registered == 0);
   pthread_attr_t attributes;
   GREENRING_CHECK(pthread_attr_init(&attributes) == 0);
   GREENRING_CHECK(pthread_attr_setstacksize(&attributes, stack_size_bytes_) == 0);
@@ -266,6 +289,7 @@ void ThreadCore::RunThread() {
       RemoteExchange exchange(this);
       handle_(request_, &exchange);
     }
+    DieInForkedChild();
     const pyhost::ScopedGilPause pause;
     core_thread_.BeginAccounts();  // of the next one: to wake up for it is its own
     turn_.store(Turn::kLoop, std::memory_order_release);
