@@ -88,7 +88,9 @@ struct MasterLink::ReceiveBuffer {
   DescriptorRoom room;
 };
 
+// The link's waits are none of the application's, which are what is counted (Scheduler::park_counts).
 void MasterLink::Listen() {
+  const green::ScopedWait noted(listener_, {.call = "master link", .kind = green::WaitNote::Kind::kIdle});
   const std::unique_ptr<ReceiveBuffer> buffer(new ReceiveBuffer);
   absl::Status status = TakeMessages();
   while (status.ok() && !stopping_ && !gone_) {
@@ -103,7 +105,6 @@ void MasterLink::Listen() {
 // Descriptors come with the bytes of the message that they belong to, or before its rest: the kernel ends what it gives
 // behind a piece that has some.
 absl::Status MasterLink::Receive(ReceiveBuffer* buffer) {
-  const green::ScopedWait noted(listener_, {.call = "master link", .kind = green::WaitNote::Kind::kIdle});
   iovec vector = {.iov_base = buffer->bytes, .iov_len = sizeof(buffer->bytes)};
   msghdr message = {};
   message.msg_iov = &vector;
@@ -224,6 +225,7 @@ void MasterLink::Say(const FromWorker& message) {
 }
 
 void MasterLink::Talk() {
+  const green::ScopedWait noted(talker_, {.call = "master link", .kind = green::WaitNote::Kind::kIdle});
   bool last_words = false;
   while (!gone_) {
     const int64_t now_ns = loop_->clock()->NowNs();
@@ -235,7 +237,6 @@ void MasterLink::Talk() {
       last_words = stopping_;
       GatherNews(last_words);
     } else {
-      const green::ScopedWait noted(talker_, {.call = "master link", .kind = green::WaitNote::Kind::kIdle});
       loop_->scheduler()->ParkUncancellable(look_ns_);
     }
   }

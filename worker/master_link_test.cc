@@ -267,6 +267,21 @@ TEST_F(MasterLinkTest, ReportsOnceASecondWhenThereIsAnythingNew) {
   EXPECT_EQ(Heard(), "report:101");
 }
 
+TEST_F(MasterLinkTest, ItsOwnWaitsAreNotCounted) {
+  Start();
+  ring_.LimitSends(1);
+  for (int i = 0; i < 5; ++i) {
+    ++requests_;
+    Run(kSecond);
+  }
+  ring_.LimitSends(SIZE_MAX);
+  Run(kSecond);
+  EXPECT_NE(Heard(), "");
+  scheduler_.park_counts().ForEach([](const char* call, uint64_t count) {
+    ADD_FAILURE() << count << " parks in " << (call != nullptr ? call : "what has no name");
+  });
+}
+
 TEST_F(MasterLinkTest, AnApplyIsFollowedCloselyUntilAllCoresRunIt) {
   Start();
   Run();

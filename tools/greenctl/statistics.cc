@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "control/config/quantities.h"
 #include "proto/histogram.h"
-#include "tools/greenctl/human.h"
 
 namespace greenring::greenctl {
 namespace {
@@ -57,7 +57,7 @@ void Meter::Measure(const v1::Statistics& now, absl::Time time, Source* source) 
 }
 
 void Meter::Look(const v1::PoolStatistics& now) {
-  const absl::Time time = ToTime(now.time());
+  const absl::Time time = control::FromProto(now.time());
   if (begun_ == absl::InfiniteFuture()) begun_ = time;
   last_ = time;
   std::map<std::string, Source> present;
