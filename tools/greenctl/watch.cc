@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "control/config/quantities.h"
 #include "tools/greenctl/commands.h"
 #include "tools/greenctl/event_stream.h"
 #include "tools/greenctl/exit_code.h"
