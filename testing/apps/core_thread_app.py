@@ -1,7 +1,6 @@
 """What a core that is an OS thread may be in the middle of, and what is raised in it."""
 
 import ctypes
-import json
 import os
 import signal
 import socket
@@ -186,13 +185,13 @@ def go(environ, start_response):
 
 @application.at("/local")
 def local(environ, start_response):
-    """How often this thread was here, and a thread of its own's view of that."""
+    """How often this thread was here; of a thread that it starts: whether that sees it, whether that is green."""
     _local.count = getattr(_local, "count", 0) + 1
     seen = []
-    thread = threading.Thread(target=lambda: seen.append(hasattr(_local, "count")))
+    thread = threading.Thread(target=lambda: seen.extend([hasattr(_local, "count"), greenring.current() is not None]))
     thread.start()
     thread.join()
-    return plain(start_response, json.dumps([threading.get_ident(), _local.count, seen[0]]).encode())
+    return as_json(start_response, [threading.get_ident(), _local.count, *seen])
 
 
 signal.signal(signal.SIGUSR2, lambda *_: _received.append(threading.current_thread() is threading.main_thread()))

@@ -300,7 +300,7 @@ class Process(ServerCase):
 
     app = APP
     engine = "thread"
-    flags = ("--async_cores=4", "--time_slice=10ms")
+    flags = ("--async_cores=4", "--time_slice=10ms", "--python_threads=green")
     usual = ("made by fork on a core's OS thread",)
 
     def json(self, target):
@@ -323,11 +323,12 @@ class Process(ServerCase):
     def test_go_runs_on_a_green_thread_of_the_loop(self):
         self.assertEqual(self.json("/go"), [True, True, False])
 
-    def test_locals_are_the_core_s_and_not_its_threads(self):
+    def test_locals_are_the_core_s_and_not_its_threads_which_are_os_threads(self):
+        counts = {}
         for _ in range(5):
-            ident, count, seen = self.json("/local")
-            self.assertFalse(seen)
-            self.assertGreaterEqual(count, 1)
+            ident, count, seen, green = self.json("/local")
+            counts[ident] = counts.get(ident, 0) + 1
+            self.assertEqual((count, seen, green), (counts[ident], False, False))
 
     def test_a_core_that_computes_lets_the_others_run(self):
         with self.connect() as busy:
