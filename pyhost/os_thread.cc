@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "base/futex.h"
 #include "green/scheduler.h"
 #include "pyhost/current_state.h"
 #include "pyhost/python.h"
@@ -42,36 +43,48 @@ void AbandonGil() {
 }
 
 GilErrands::~GilErrands() {
-  {
-    const absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  stopping_.store(true, std::memory_order_release);
+  news_count_.fetch_add(1, std::memory_order_release);
+  FutexWake(&news_count_);
   if (thread_.joinable()) thread_.join();
+  for (Errand* errand = TakeAll(); errand != nullptr;) delete std::exchange(errand, errand->next);
 }
 
-void GilErrands::Post(std::function<void()> errand) {
-  {
-    const absl::MutexLock lock(&mutex_);
-    errands_.push_back(std::move(errand));
+void GilErrands::Post(std::function<void()> what) {
+  auto* const errand = new Errand{std::move(what), posted_.load(std::memory_order_relaxed)};
+  while (!posted_.compare_exchange_weak(errand->next, errand, std::memory_order_release, std::memory_order_relaxed)) {
   }
+  news_count_.fetch_add(1, std::memory_order_release);
+  FutexWake(&news_count_);
   if (thread_.joinable()) return;
   const ScopedThreadSignals signals;
   thread_ = std::thread([this] { Run(); });
   pthread_setname_np(thread_.native_handle(), "errands");
 }
 
+GilErrands::Errand* GilErrands::TakeAll() {
+  Errand* oldest_first = nullptr;
+  for (Errand* errand = posted_.exchange(nullptr, std::memory_order_acquire); errand != nullptr;) {
+    Errand* const next = std::exchange(errand->next, oldest_first);
+    oldest_first = std::exchange(errand, next);
+  }
+  return oldest_first;
+}
+
 void GilErrands::Run() {
   for (;;) {
-    std::vector<std::function<void()>> errands;
-    {
-      const absl::MutexLock lock(&mutex_);
-      const auto something = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !errands_.empty(); };
-      mutex_.Await(absl::Condition(&something));
-      if (stopping_) return;
-      errands.swap(errands_);
+    const uint32_t seen_count = news_count_.load(std::memory_order_acquire);
+    if (stopping_.load(std::memory_order_acquire)) return;
+    Errand* errand = TakeAll();
+    if (errand == nullptr) {
+      FutexWait(news_count_, seen_count);
+      continue;
     }
     const ScopedOsThreadState python;
-    for (const auto& errand : errands) errand();
+    while (errand != nullptr) {
+      errand->what();
+      delete std::exchange(errand, errand->next);
+    }
   }
 }
 

@@ -16,13 +16,12 @@
 
 #include <signal.h>
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <thread>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "pyhost/python_os_thread.h"
 
 namespace greenring::pyhost {
@@ -82,15 +81,22 @@ class GilErrands {
   GilErrands(const GilErrands&) = delete;
   GilErrands& operator=(const GilErrands&) = delete;
 
-  // Errands are done in their order. They may not block. Thread-safe. Never parks.
+  // Errands are done in their order. They may not block. From one OS thread. Never parks.
   void Post(std::function<void()> errand);
 
  private:
-  void Run();
+  struct Errand {
+    std::function<void()> what;
+    Errand* next;
+  };
 
-  absl::Mutex mutex_;  // not pthread's, which may park
-  std::vector<std::function<void()>> errands_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  void Run();
+  Errand* TakeAll();  // the oldest first
+
+  // By futex: the C library's waits are green threads' (base/futex.h).
+  std::atomic<Errand*> posted_{nullptr};  // the newest first
+  std::atomic<uint32_t> news_count_{0};   // changes with each of them, and at the end
+  std::atomic<bool> stopping_{false};
   std::thread thread_;  // of the one OS thread that posts
 };
 

@@ -70,6 +70,12 @@ class MasterHandlerTest : public RequestEndTest {
         .drain = [this](const std::string& reason, int64_t timeout_ns) { drains_.emplace_back(reason, timeout_ns); }});
   }
 
+  void TearDown() override {
+    handler_.reset();
+    dumper_.reset();
+    RequestEndTest::TearDown();
+  }
+
   absl::Status Apply(control::v1::Pool pool, int canary_percent = 0) {
     v1::ToWorker::Apply apply;
     *apply.mutable_pool() = std::move(pool);
