@@ -63,6 +63,7 @@ class MasterHandlerTest : public RequestEndTest {
         .dumper = &*dumper_,
         .statistics = &*statistics_,
         .requests = &*requests_,
+        .shared_addresses = nullptr,
         .apply =
             [this](const WorkerOptions& options, int64_t generation, int canary_percent) {
               applied_.push_back({options, generation, canary_percent});
