@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -33,15 +34,22 @@ std::string ClientName(const pyhost::PeerAddress& peer) {
 }  // namespace
 
 HttpListener::QuietTimer::QuietTimer(HttpListener* listener)
-    : Timer([](Timer* timer) { static_cast<QuietTimer*>(timer)->listener->socket->Stop(); }), listener(listener) {}
+    : Timer([](Timer* timer) { static_cast<QuietTimer*>(timer)->listener->OnQuiet(); }), listener(listener) {}
 
 void HttpListener::OnAccept(UniqueFd fd) {
   if (closing && quiet_timer.armed()) {
     green::Scheduler* const scheduler = service->scheduler();
     scheduler->RemoveTimer(&quiet_timer);
-    scheduler->AddTimer(&quiet_timer, scheduler->clock()->NowNs() + HttpService::kQuietNs);
+    scheduler->AddTimer(&quiet_timer, std::max(scheduler->clock()->NowNs() + HttpService::kQuietNs, silent_clients_ns));
   }
   service->Accept(this, std::move(fd));
+}
+
+// Where this process had no turn for a while, time has passed without an accept that was due.
+void HttpListener::OnQuiet() {
+  pollfd waiting = {.fd = socket->fd(), .events = POLLIN, .revents = 0};
+  if (poll(&waiting, 1, 0) <= 0) return socket->Stop();
+  service->scheduler()->AddTimer(&quiet_timer, service->scheduler()->clock()->NowNs() + HttpService::kQuietNs);
 }
 
 void HttpListener::OnStopped() {
@@ -232,7 +240,8 @@ void HttpService::StopAccepting(const std::vector<std::string>& addresses, std::
     // Connections whose first bytes are on their way are accepted now, not only with those.
     const int no_wait_s = 0;
     setsockopt(listener->socket->fd(), IPPROTO_TCP, TCP_DEFER_ACCEPT, &no_wait_s, sizeof(no_wait_s));
-    scheduler()->AddTimer(&listener->quiet_timer, loop_->clock()->NowNs() + kQuietNs);
+    listener->silent_clients_ns = loop_->clock()->NowNs() + kSilentClientNs;
+    scheduler()->AddTimer(&listener->quiet_timer, listener->silent_clients_ns);
   }
   stopping_.push_back(std::move(stopping));
   TellStopped();

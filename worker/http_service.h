@@ -75,7 +75,9 @@ struct HttpListener final : ioloop::Listener::Handler {
     explicit QuietTimer(HttpListener* listener);
     HttpListener* const listener;
   };
+  void OnQuiet();
   QuietTimer quiet_timer{this};
+  int64_t silent_clients_ns = 0;  // until then those come who have said nothing yet
   bool closing = false;
   bool stopped = false;
 };
@@ -135,8 +137,8 @@ class HttpService {
   void SetRequestLimit(uint64_t count) { request_limit_ = count; }
 
   // Those of the listeners that have one of `addresses` (ioloop::Listener::address) accept what waits for them, and
-  // stop when nothing has come for kQuietNs: where another socket of the address gets the new connections. `on_stopped`
-  // is called when all of them have, or at once if there are none. Never parks.
+  // stop when nothing has come for kQuietNs, but not before kSilentClientNs: where another socket of the address gets
+  // the new connections. `on_stopped` is called when all of them have, or at once if there are none. Never parks.
   void StopAccepting(const std::vector<std::string>& addresses, std::function<void()> on_stopped);
 
   // Stops accepting, lets every request that has begun to arrive finish, gives idle connections kDrainIdleNs for a
@@ -191,8 +193,10 @@ class HttpService {
   // Idle connections are given so long, when draining, for a request that is on its way already.
   static constexpr int64_t kDrainIdleNs = 500 * kNanosecondsPerMillisecond;
 
-  // See StopAccepting.
+  // See StopAccepting. TCP_DEFER_ACCEPT (of a second) holds back who has connected and says nothing: without it they
+  // come when the kernel repeats its part of the handshake, a second after that.
   static constexpr int64_t kQuietNs = 200 * kNanosecondsPerMillisecond;
+  static constexpr int64_t kSilentClientNs = 1200 * kNanosecondsPerMillisecond;
 
   // Timeouts are noticed this late at most: time is read once a tick, not with each request.
   static constexpr int64_t kTickNs = 250 * kNanosecondsPerMillisecond;
