@@ -40,7 +40,8 @@ TEST(EnginesTest, TheFlagsHelpNamesThem) {
     absl::StrAppend(&names, names.empty() ? "" : "|", absl::AsciiStrToLower(v1::Engine_Name(engine)));
   }
   for (const Flag& flag : Flags()) {
-    if (std::string(flag.name) == "engine") EXPECT_EQ(flag.value, names);
+    if (std::string(flag.name) != "engine") continue;
+    EXPECT_EQ(flag.value, names);
   }
 }
 
