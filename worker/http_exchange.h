@@ -109,8 +109,8 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // From the head's end until a core took it, or until now; and since then, 0 if none has.
   int64_t QueuedNs() const;
   int64_t RunNs() const;
-  // What its core used for it: its turns on the loop's OS thread, and the switches to it; where an OS thread works in its
-  // place, the processor time of that on top.
+  // What its core used for it: its turns on the loop's OS thread, and the switches to it; where an OS thread works in
+  // its place, the processor time of that on top.
   int64_t CpuNs() const;
   uint64_t switches() const { return run_.thread != nullptr ? run_.thread->switches() - run_.switches_before : 0; }
   // 0 when no response was begun.
