@@ -19,7 +19,7 @@ import load
 import processes
 import servers
 from components.daemon import free_port
-from e2e.reflection import Api
+from components.reflection import Api
 
 SETTLE_S = 0.3
 ENGINES = ("FCONTEXT", "THREAD", "UCONTEXT")

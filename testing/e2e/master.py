@@ -15,8 +15,8 @@ import shutil
 import tempfile
 import unittest
 
+from components.reflection import Api
 from fixture import APPS, Server, eventually, server_binary
-from reflection import Api
 
 # What a master and its workers say when all is well; errors and tracebacks are none of it.
 USUAL = (r"^greenring: ", r"^\d{4}-\d\d-\d\d \S+ \[\d+\] [^:]+: draining$")

@@ -11,8 +11,8 @@ import unittest
 
 import grpc
 
+from components.reflection import PACKAGE, Api, violations
 from fixture import APPS, Server, eventually, run_to_exit
-from reflection import PACKAGE, Api, violations
 
 USUAL = (r"^greenring: ", r"\] (drain|reload|the server stops): draining$")
 NOBODY = 65534

@@ -14,14 +14,14 @@ from master import MasterCase
 
 NOBODY = pwd.getpwnam("nobody")
 REFUSED = ("UNAVAILABLE", "PERMISSION_DENIED")  # the connection is closed, before gRPC could say why
-HERE = os.path.dirname(os.path.abspath(__file__))
+TESTING = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Prints the code of the answer to UpdatePool.
 PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import grpc
-from reflection import Api
+from components.reflection import Api
 try:
     with Api("unix:" + sys.argv[2]) as api:
         api.call("PoolService", "UpdatePool", pool={"name": "pools/web", "asyncCores": 12}, updateMask="asyncCores")
@@ -43,7 +43,7 @@ class OtherUser(MasterCase):
                               timeout=DEADLINE_S, check=False)
 
     def update_as(self, user, server):
-        done = self.run_as(user, sys.executable, "-B", "-c", PROGRAM, HERE, server.socket)
+        done = self.run_as(user, sys.executable, "-B", "-c", PROGRAM, TESTING, server.socket)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.strip()
 

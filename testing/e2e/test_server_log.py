@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 import unittest
 
+from components.reflection import Api
 from fixture import APPS, DEADLINE_S, server_binary
-from reflection import Api
 
 
 class JsonLog(unittest.TestCase):
