@@ -71,7 +71,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ConnectionOptio
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // A server that restarts is back in a moment: `top` reconnects soon.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);  // what an attempt may take: a busy server is slow
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // gRPC would derive the authority from a socket's path, which no server has to accept.
   if (absl::StartsWith(options.address, kUnixPrefix)) arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
