@@ -62,8 +62,11 @@ std::vector<std::string> PoolSockets::BoundAddresses() const {
 
 std::vector<std::string> PoolSockets::Addresses() const {
   std::vector<std::string> result;
-  for (const std::string& address : BoundAddresses()) {
-    result.push_back(absl::StartsWith(address, "unix:") ? address : absl::StrCat("http://", address));
+  for (const ListeningSockets::Bound& bound : sockets_->Of(owner_, 1)) {
+    const char* const scheme = absl::StartsWith(bound.address, "unix:") ? ""
+                               : bound.protocol == v1::Listener::UWSGI  ? "uwsgi://"
+                                                                        : "http://";
+    result.push_back(absl::StrCat(scheme, bound.address));
   }
   return result;
 }

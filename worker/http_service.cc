@@ -77,11 +77,13 @@ HttpService::~HttpService() {
   scheduler()->RemoveTimer(&tick_);
 }
 
-void HttpService::AddListener(std::unique_ptr<ioloop::Listener> socket, const pyhost::EnvironTemplate* environ) {
+void HttpService::AddListener(std::unique_ptr<ioloop::Listener> socket, const pyhost::EnvironTemplate* environ,
+                              protocol::WireProtocol protocol) {
   auto listener = std::make_unique<HttpListener>();
   listener->service = this;
   listener->socket = std::move(socket);
   listener->environ = environ;
+  listener->protocol = protocol;
   listener->address = listener->socket->address();
   listener->socket->Start(loop_, listener.get());
   ++listening_count_;

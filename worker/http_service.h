@@ -25,6 +25,7 @@
 #include "ioloop/listener.h"
 #include "protocol/date_cache.h"
 #include "protocol/limits.h"
+#include "protocol/wire_protocol.h"
 #include "worker/access_log.h"
 #include "worker/connection.h"
 #include "worker/core_pool.h"
@@ -64,6 +65,7 @@ struct HttpListener final : ioloop::Listener::Handler {
   HttpService* service = nullptr;
   std::unique_ptr<ioloop::Listener> socket;
   const pyhost::EnvironTemplate* environ = nullptr;
+  protocol::WireProtocol protocol = protocol::WireProtocol::kHttp;
   std::string address;  // the socket's, as it was bound
   RouteTable routes;    // who serves what of it; empty: all is this pool's
 
@@ -112,7 +114,8 @@ class HttpService {
   HttpService& operator=(const HttpService&) = delete;
 
   // Accepts on `socket` from now on. Never parks.
-  void AddListener(std::unique_ptr<ioloop::Listener> socket, const pyhost::EnvironTemplate* environ);
+  void AddListener(std::unique_ptr<ioloop::Listener> socket, const pyhost::EnvironTemplate* environ,
+                   protocol::WireProtocol protocol = protocol::WireProtocol::kHttp);
 
   // From now on these options hold, for requests and connections that begin; logs change at once. A wait that is in
   // progress (for the next request, for a head, for the client) is not longer, from now on, than the new timeout for

@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "worker/pool_options.h"
 
 namespace greenring::worker {
 namespace {
@@ -28,24 +30,31 @@ absl::StatusOr<std::unique_ptr<ioloop::Listener>> OpenListener(const std::string
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> OpenListeners(const WorkerOptions& options) {
+std::string WorkerListener::Description() const {
+  if (socket->port() == 0) return socket->address();
+  return absl::StrCat(protocol == protocol::WireProtocol::kUwsgi ? "uwsgi://" : "http://", socket->address());
+}
+
+absl::StatusOr<std::vector<WorkerListener>> OpenListeners(const WorkerOptions& options) {
   ioloop::ListenerOptions listener_options;
   listener_options.backlog = options.listen_backlog;
-  std::vector<std::unique_ptr<ioloop::Listener>> listeners;
-  for (const std::string& address : options.http_addresses) {
-    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener = OpenListener(address, listener_options);
+  std::vector<WorkerListener> listeners;
+  for (const ListenAddress& address : options.addresses) {
+    absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener = OpenListener(address.text, listener_options);
     if (!listener.ok()) {
+      const char* const flag = address.protocol == protocol::WireProtocol::kUwsgi ? "--uwsgi=" : "--http=";
       return absl::Status(listener.status().code(),
-                          absl::StrCat("--http=", address, ": ", listener.status().message()));
+                          absl::StrCat(flag, address.text, ": ", listener.status().message()));
     }
-    listeners.push_back(*std::move(listener));
+    listeners.push_back({.socket = *std::move(listener), .protocol = address.protocol});
   }
   return listeners;
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> AdoptListeners(std::vector<UniqueFd> sockets) {
-  std::vector<std::unique_ptr<ioloop::Listener>> listeners;
-  for (UniqueFd& socket : sockets) {
+absl::StatusOr<std::vector<WorkerListener>> AdoptListeners(MasterStart* master) {
+  std::vector<WorkerListener> listeners;
+  for (size_t i = 0; i < master->sockets.size(); ++i) {
+    UniqueFd& socket = master->sockets[i];
     sockaddr_storage address{};
     socklen_t size = sizeof(address);
     getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size);
@@ -53,8 +62,10 @@ absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> AdoptListeners(st
     absl::StatusOr<std::unique_ptr<ioloop::Listener>> listener =
         ioloop::Listener::Adopt(std::move(socket), /*by_turns=*/address.ss_family == AF_UNIX);
     if (!listener.ok()) return listener.status();
-    listeners.push_back(*std::move(listener));
+    const auto protocol = master->start.sockets(static_cast<int>(i)).protocol();
+    listeners.push_back({.socket = *std::move(listener), .protocol = WireProtocolOf(protocol)});
   }
+  master->sockets.clear();
   return listeners;
 }
 

@@ -2,7 +2,7 @@
 //
 //   WorkerOptions options;
 //   options.application = "shop.wsgi:app";
-//   options.http_addresses = {"127.0.0.1:8080"};
+//   options.addresses = {{.text = "127.0.0.1:8080"}};
 //   return RunWorker(options);
 //
 // Plain data.
@@ -10,12 +10,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "green/context.h"
 #include "green/stack_slab.h"
+#include "protocol/wire_protocol.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
 #include "worker/recycling.h"
@@ -32,13 +34,18 @@ inline constexpr int64_t kTimeSliceNsMax = 10 * kNanosecondsPerSecond;
 // What a thread is that Python code starts. Those that C libraries start are always OS threads.
 enum class PythonThreads : uint8_t { kOs, kGreen };
 
+struct ListenAddress {
+  std::string text;  // "host:port" or "unix:/path"
+  protocol::WireProtocol protocol = protocol::WireProtocol::kHttp;
+};
+
 struct WorkerOptions {
   std::string application;        // see pyhost/application.h for its forms
   std::string working_directory;  // empty: the current one
   std::vector<std::string> python_path;
   std::string virtualenv;
 
-  std::vector<std::string> http_addresses = {"127.0.0.1:8080"};  // "host:port" or "unix:/path"
+  std::vector<ListenAddress> addresses = {{.text = "127.0.0.1:8080"}};  // empty: the master has the sockets
   int listen_backlog = 4096;
 
   CoreSettings cores;
@@ -49,6 +56,10 @@ struct WorkerOptions {
   HttpServiceOptions http;
 
   RecyclingOptions recycling;
+
+  bool uwsgi_api = false;                            // the application can import `uwsgi` and `uwsgidecorators`
+  std::map<std::string, std::string> uwsgi_options;  // of uwsgi.opt
+  bool gevent_monkey_patch = false;                  // gevent.monkey.patch_all() before the application is imported
 
   std::string access_log;       // a path, "-" for stdout, empty for none
   std::string error_log = "-";  // a path, or "-" for stderr

@@ -135,6 +135,10 @@ void ReadProbes(const Pool& pool, Reader* reader, WorkerOptions* options) {
 
 }  // namespace
 
+protocol::WireProtocol WireProtocolOf(control::v1::Listener::Protocol protocol) {
+  return protocol == control::v1::Listener::UWSGI ? protocol::WireProtocol::kUwsgi : protocol::WireProtocol::kHttp;
+}
+
 absl::StatusOr<WorkerOptions> OptionsFromPool(const Pool& pool) {
   Reader reader;
   WorkerOptions options;
@@ -144,7 +148,10 @@ absl::StatusOr<WorkerOptions> OptionsFromPool(const Pool& pool) {
   options.working_directory = application.working_directory();
   options.python_path.assign(application.python_path().begin(), application.python_path().end());
   options.virtualenv = application.virtualenv();
-  options.http_addresses.clear();
+  options.addresses.clear();
+  options.uwsgi_api = pool.uwsgi_api().enabled();
+  options.uwsgi_options = {pool.uwsgi_api().options().begin(), pool.uwsgi_api().options().end()};
+  options.gevent_monkey_patch = pool.gevent().monkey_patch();
   ReadCores(pool, &reader, &options);
   ReadTimeouts(pool, &reader, &options);
   ReadLimits(pool, &reader, &options);

@@ -8,11 +8,15 @@
 
 #include "absl/status/statusor.h"
 #include "greenring/control/v1/pool.pb.h"
+#include "protocol/wire_protocol.h"
 #include "worker/options.h"
 
 namespace greenring::worker {
 
-// INVALID_ARGUMENT names the field. http_addresses is empty: a worker is given its sockets.
+// INVALID_ARGUMENT names the field. addresses is empty: a worker is given its sockets.
 absl::StatusOr<WorkerOptions> OptionsFromPool(const control::v1::Pool& pool);
+
+// What is spoken on a listener; UNSPECIFIED is HTTP.
+protocol::WireProtocol WireProtocolOf(control::v1::Listener::Protocol protocol);
 
 }  // namespace greenring::worker

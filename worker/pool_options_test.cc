@@ -1,6 +1,7 @@
 #include "worker/pool_options.h"
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,7 @@ TEST(PoolOptionsTest, APoolOfDefaultsIsAWorkerOfDefaults) {
   ASSERT_TRUE(options.ok()) << options.status();
   const WorkerOptions defaults;
   EXPECT_EQ(options->application, "shop:app");
-  EXPECT_TRUE(options->http_addresses.empty());
+  EXPECT_TRUE(options->addresses.empty());
   EXPECT_EQ(options->cores.engine, defaults.cores.engine);
   EXPECT_EQ(options->cores.stack_size_bytes, defaults.cores.stack_size_bytes);
   EXPECT_EQ(options->cores.cores_max, defaults.cores.cores_max);
@@ -105,6 +106,11 @@ TEST(PoolOptionsTest, EveryFieldArrives) {
         limits { request_line_bytes: 100 request_fields: 10 request_field_bytes: 32768 request_body_bytes: 1000 }
         logging { access_log: "/a.log" error_log: "/e.log" }
         cancel_on_disconnect: true
+        uwsgi_api {
+          enabled: true
+          options { key: "greeting" value: "hello" }
+        }
+        gevent { monkey_patch: true }
       )pb",
       &pool));
   const absl::StatusOr<WorkerOptions> options = OptionsFromPool(pool);
@@ -133,6 +139,9 @@ TEST(PoolOptionsTest, EveryFieldArrives) {
   EXPECT_EQ(options->http.limits.header_field_bytes_max, 32768u);
   EXPECT_EQ(options->http.limits.body_bytes_max, 1000);
   EXPECT_TRUE(options->http.cancel_on_disconnect);
+  EXPECT_TRUE(options->uwsgi_api);
+  EXPECT_EQ(options->uwsgi_options, (std::map<std::string, std::string>{{"greeting", "hello"}}));
+  EXPECT_TRUE(options->gevent_monkey_patch);
   EXPECT_EQ(options->access_log, "/a.log");
   EXPECT_EQ(options->error_log, "/e.log");
 }

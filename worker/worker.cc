@@ -159,10 +159,11 @@ class Worker final : private CorePool::Runner,
 
   // GIL held, and given up meanwhile. Returns when everything has been served, or when the drain has taken too long;
   // false: green threads are left, whose frames refer to everything here.
-  bool Serve(std::vector<std::unique_ptr<ioloop::Listener>> listeners,
-             const std::vector<const pyhost::EnvironTemplate*>& environs, ShutdownSignal* shutdown_signal,
-             DumpSignal* dump_signal) {
-    for (size_t i = 0; i < listeners.size(); ++i) service_.AddListener(std::move(listeners[i]), environs[i]);
+  bool Serve(std::vector<WorkerListener> listeners, const std::vector<const pyhost::EnvironTemplate*>& environs,
+             ShutdownSignal* shutdown_signal, DumpSignal* dump_signal) {
+    for (size_t i = 0; i < listeners.size(); ++i) {
+      service_.AddListener(std::move(listeners[i].socket), environs[i], listeners[i].protocol);
+    }
     if (master_ != nullptr) shared_addresses_.Apply(master_->start.routes(), std::move(master_->route_sockets));
     shutdown_signal->Watch(
         [this](int signal_number) { Drain(absl::StrCat("signal ", signal_number, ": draining"), 0); });
@@ -406,8 +407,8 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   absl::StatusOr<std::unique_ptr<ioloop::Uring>> ring = ioloop::Uring::Create({});
   if (!ring.ok()) return ring.status();
   // Bound before the import, which may be slow: an address in use is told at once, and early clients wait.
-  absl::StatusOr<std::vector<std::unique_ptr<ioloop::Listener>>> listeners =
-      master != nullptr ? AdoptListeners(std::move(master->sockets)) : OpenListeners(options);
+  absl::StatusOr<std::vector<WorkerListener>> listeners =
+      master != nullptr ? AdoptListeners(master) : OpenListeners(options);
   if (!listeners.ok()) return listeners.status();
   ShutdownSignal shutdown_signal(ring->get(), /*has_terminal=*/master == nullptr);
   DumpSignal dump_signal(error_file->get());
@@ -432,9 +433,9 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   pyhost::WsgiHandler handler(*std::move(application), {}, &error_log);
   std::vector<const pyhost::EnvironTemplate*> environs;
   std::vector<std::string> addresses;
-  for (const auto& listener : *listeners) {
-    environs.push_back(handler.AddListener(InfoOf(*listener)));
-    addresses.push_back(listener->port() == 0 ? listener->address() : absl::StrCat("http://", listener->address()));
+  for (const WorkerListener& listener : *listeners) {
+    environs.push_back(handler.AddListener(InfoOf(*listener.socket)));
+    addresses.push_back(listener.Description());
   }
 
   Worker worker(options, ring->get(), &handler, &error_log, access_log.get());

@@ -62,7 +62,7 @@ absl::StatusOr<int> ServeAlone(const control::v1::Pool& pool) {
   absl::StatusOr<WorkerOptions> options = OptionsFromPool(pool);
   if (!options.ok()) return options.status();
   for (const control::v1::Listener& listener : pool.listeners()) {
-    options->http_addresses.push_back(listener.address());
+    options->addresses.push_back({.text = listener.address(), .protocol = WireProtocolOf(listener.protocol())});
     options->listen_backlog = listener.backlog();
   }
   return RunWorker(*options);

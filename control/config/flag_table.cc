@@ -27,6 +27,11 @@ std::vector<Flag> ApplicationFlags() {
       {"http", "ADDRESS", Topic::kAddresses, Scope::kPool, "listeners",
        "Serve HTTP on host:port or unix:/path (default 127.0.0.1:8080). May be repeated. Port 0: any free one.", 0, 0,
        ParseHttp},
+      {"uwsgi", "ADDRESS", Topic::kAddresses, Scope::kPool, "listeners",
+       "Serve the uwsgi protocol, as nginx's uwsgi_pass speaks it, on host:port or unix:/path; without --http there is "
+       "no "
+       "HTTP then. May be repeated.",
+       0, 0, ParseUwsgi},
       {"route", "[HOST][/PATH]", Topic::kAddresses, Scope::kPoolOfMaster, "routes",
        "Serve requests for this host, or below this path, which becomes SCRIPT_NAME; all others get 404. May be "
        "repeated.",
@@ -41,9 +46,9 @@ std::vector<Flag> CoreFlags() {
   return {
       {"async_cores", "N", Topic::kCores, Scope::kPool, "async_cores",
        "Requests that a worker runs at the same time, each on a green thread (default 256).", 1, kAsyncCoresMax},
-      {"engine", "ucontext|fcontext|thread", Topic::kCores, Scope::kPool, "engine",
-       "What a core is made of: a green thread switched by makecontext (default) or by Boost.Context, or an OS "
-       "thread."},
+      {"engine", "ucontext|fcontext|thread|greenlet|gevent", Topic::kCores, Scope::kPool, "engine",
+       "What a core is made of: a green thread switched by makecontext (default) or by Boost.Context, an OS thread, a "
+       "greenlet, or a greenlet of gevent."},
       {"stack_size", "SIZE", Topic::kCores, Scope::kPool, "stack_size_bytes",
        "Stack of each green thread (default 256KiB). Memory is used only as deep as the stack goes. Who needs more "
        "gets "
@@ -72,6 +77,19 @@ std::vector<Flag> CoreFlags() {
        0, 0, ParseCpuAffinity},
       {"user", "USER", Topic::kWorkers, Scope::kPool, "user", "Run as this user. Needs a server started by root."},
       {"group", "GROUP", Topic::kWorkers, Scope::kPool, "group", "Run as this group (default: the user's)."},
+  };
+}
+
+std::vector<Flag> CompatibilityFlags() {
+  return {
+      {"uwsgi_api", nullptr, Topic::kCompatibility, Scope::kPool, "uwsgi_api.enabled",
+       "There are the modules uwsgi and uwsgidecorators. Libraries that find them take the server for uWSGI."},
+      {"uwsgi_opt", "NAME[=VALUE]", Topic::kCompatibility, Scope::kPool, "uwsgi_api.options",
+       "An option that the application finds in uwsgi.opt; without a value it is true. May be repeated.", 0, 0,
+       ParseUwsgiOption},
+      {"gevent_monkey_patch", nullptr, Topic::kCompatibility, Scope::kPool, "gevent.monkey_patch",
+       "Call gevent.monkey.patch_all() before the application is imported. Needed with --engine=gevent only, by "
+       "applications that expect it."},
   };
 }
 
@@ -194,6 +212,8 @@ const char* TopicText(FlagTopic topic) {
       return "Cores";
     case Topic::kWorkers:
       return "Workers";
+    case FlagTopic::kCompatibility:
+      return "For applications of uWSGI and gevent";
     case Topic::kTimeouts:
       return "Timeouts";
     case Topic::kLimits:
@@ -211,8 +231,8 @@ const char* TopicText(FlagTopic topic) {
 const std::vector<Flag>& Flags() {
   static const auto& flags = *[] {
     auto* all = new std::vector<Flag>;
-    for (const auto& part :
-         {ApplicationFlags(), CoreFlags(), TimeoutFlags(), LimitFlags(), LogFlags(), ServerFlags()}) {
+    for (const auto& part : {ApplicationFlags(), CoreFlags(), CompatibilityFlags(), TimeoutFlags(), LimitFlags(),
+                             LogFlags(), ServerFlags()}) {
       all->insert(all->end(), part.begin(), part.end());
     }
     return all;

@@ -17,6 +17,7 @@ enum class FlagTopic {
   kAddresses,
   kCores,
   kWorkers,
+  kCompatibility,
   kTimeouts,
   kLimits,
   kRecycling,

@@ -85,6 +85,16 @@ absl::Status SetDuration(const std::string& text, Message* message) {
   return absl::OkStatus();
 }
 
+absl::Status AddListeners(const std::string& text, v1::Listener::Protocol protocol, FlagTarget* target) {
+  const int before = target->pool.listeners_size();
+  for (const absl::string_view address : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+    v1::Listener* const listener = target->pool.add_listeners();
+    listener->set_address(std::string(address));
+    listener->set_protocol(protocol);
+  }
+  return target->pool.listeners_size() > before ? absl::OkStatus() : Invalid("must not be empty");
+}
+
 // Sets the field at flag.field by its type.
 absl::Status SetField(const Flag& flag, const std::string& text, Message* message) {
   const FieldDescriptor* field = nullptr;
@@ -121,11 +131,19 @@ absl::Status ParseEnvironment(const std::string& text, FlagTarget* target) {
 }
 
 absl::Status ParseHttp(const std::string& text, FlagTarget* target) {
-  const int before = target->pool.listeners_size();
-  for (const absl::string_view address : absl::StrSplit(text, ',', absl::SkipEmpty())) {
-    target->pool.add_listeners()->set_address(std::string(address));
-  }
-  return target->pool.listeners_size() > before ? absl::OkStatus() : Invalid("must not be empty");
+  return AddListeners(text, v1::Listener::HTTP, target);
+}
+
+absl::Status ParseUwsgi(const std::string& text, FlagTarget* target) {
+  return AddListeners(text, v1::Listener::UWSGI, target);
+}
+
+absl::Status ParseUwsgiOption(const std::string& text, FlagTarget* target) {
+  const size_t equals = text.find('=');
+  if (text.empty() || equals == 0) return Invalid("must be a name, or a name and a value, as in greeting=hello");
+  (*target->pool.mutable_uwsgi_api()->mutable_options())[text.substr(0, equals)] =
+      equals == std::string::npos ? "true" : text.substr(equals + 1);
+  return absl::OkStatus();
 }
 
 // What is wrong with it is Validate's to find.

@@ -13,6 +13,8 @@ namespace greenring::control {
 
 absl::Status ParseEnvironment(const std::string& text, FlagTarget* target);     // "NAME=value"
 absl::Status ParseHttp(const std::string& text, FlagTarget* target);            // ":80,unix:/path"
+absl::Status ParseUwsgi(const std::string& text, FlagTarget* target);           // the same
+absl::Status ParseUwsgiOption(const std::string& text, FlagTarget* target);     // "name=value", "name"
 absl::Status ParseRoute(const std::string& text, FlagTarget* target);           // "example.com/api", "/api"
 absl::Status ParseListenBacklog(const std::string& text, FlagTarget* target);   // a number
 absl::Status ParseWorkers(const std::string& text, FlagTarget* target);         // a number or "auto"

@@ -170,10 +170,35 @@ TEST(FlagsTest, WordsAreThoseOfTheHelp) {
   EXPECT_EQ(PoolOf({"--python_threads=green"}).python_threads(), v1::GREEN);
   EXPECT_EQ(PoolOf({"--log_format=json"}).logging().format(), v1::Logging::JSON);
   EXPECT_EQ(ErrorOf({"--app=a", "--log_format=xml"}), "--log_format=xml: must be text or json");
-  EXPECT_EQ(ErrorOf({"--app=a", "--engine=steam"}), "--engine=steam: must be ucontext|fcontext|thread");
-  EXPECT_EQ(ErrorOf({"--app=a", "--engine=gevent"}),
-            "--engine: GEVENT is reserved: this version has UCONTEXT, FCONTEXT and THREAD");
+  EXPECT_EQ(ErrorOf({"--app=a", "--engine=steam"}), "--engine=steam: must be ucontext|fcontext|thread|greenlet|gevent");
+  EXPECT_EQ(PoolOf({"--engine=gevent"}).engine(), v1::GEVENT);
   EXPECT_EQ(ErrorOf({"--app=a", "--engine=engine_unspecified"}).substr(0, 9), "--engine=");
+}
+
+TEST(FlagsTest, TheUwsgiProtocolHasAddressesOfItsOwn) {
+  const v1::Pool alone = PoolOf({"--uwsgi=:3031,unix:/run/a", "--uwsgi=:3032"});
+  ASSERT_EQ(alone.listeners_size(), 3);
+  for (const v1::Listener& listener : alone.listeners()) EXPECT_EQ(listener.protocol(), v1::Listener::UWSGI);
+  EXPECT_EQ(alone.listeners(1).address(), "unix:/run/a");
+  const v1::Pool both = PoolOf({"--uwsgi=:3031", "--http=:8080", "--listen_backlog=7"});
+  ASSERT_EQ(both.listeners_size(), 2);
+  EXPECT_EQ(both.listeners(0).protocol(), v1::Listener::UWSGI);
+  EXPECT_EQ(both.listeners(1).protocol(), v1::Listener::HTTP);
+  EXPECT_EQ(both.listeners(0).backlog(), 7);
+  EXPECT_EQ(ErrorOf({"--app=a", "--uwsgi="}), "--uwsgi=: must not be empty");
+  EXPECT_EQ(ErrorOf({"--app=a", "--uwsgi=:1", "--http=:1"}).substr(0, 5), "--htt");
+}
+
+TEST(FlagsTest, WhatUwsgisApplicationsFind) {
+  const v1::Pool pool =
+      PoolOf({"--uwsgi_api", "--uwsgi_opt=a=x=y", "--uwsgi-opt=b", "--uwsgi_opt=c=", "--gevent_monkey_patch"});
+  EXPECT_TRUE(pool.uwsgi_api().enabled());
+  EXPECT_EQ(pool.uwsgi_api().options().at("a"), "x=y");
+  EXPECT_EQ(pool.uwsgi_api().options().at("b"), "true");
+  EXPECT_EQ(pool.uwsgi_api().options().at("c"), "");
+  EXPECT_TRUE(pool.gevent().monkey_patch());
+  EXPECT_FALSE(PoolOf({}).uwsgi_api().enabled());
+  EXPECT_EQ(ErrorOf({"--app=a", "--uwsgi_opt==x"}).substr(0, 16), "--uwsgi_opt==x: ");
 }
 
 TEST(FlagsTest, WorkersAreANumberOrOneForEachCpu) {

@@ -124,8 +124,6 @@ ChangeKind KindOfChange(const v1::Pool& from, const v1::Pool& to) {
     return DeterministicBytes(Without(from, is_cleared)) == DeterministicBytes(Without(to, is_cleared));
   };
   if (same([](PoolFieldKind kind) { return !CanChange(kind); })) return ChangeKind::kNone;
-  const auto is_foreign = [](v1::Engine engine) { return engine == v1::GREENLET || engine == v1::GEVENT; };
-  if (from.engine() != to.engine() && (is_foreign(from.engine()) || is_foreign(to.engine()))) return ChangeKind::kStart;
   return same([](PoolFieldKind kind) { return kind != PoolFieldKind::kStart; }) ? ChangeKind::kLive
                                                                                 : ChangeKind::kStart;
 }

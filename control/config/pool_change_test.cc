@@ -145,7 +145,7 @@ TEST(PoolChangeTest, WhatRunningWorkersTakeIsLive) {
   for (const char* live : {"workers: 2", "async_cores: 2", "engine: THREAD", "stack_size_bytes: 65536",
                            "queue_depth_max: 0", "timeouts { drain {} }", "limits { request_fields: 1 }",
                            "recycling { requests_max: 1 }", "routes { host: 'h' }", "logging { format: JSON }",
-                           "probes { liveness_path: '/l' }", "cancel_on_disconnect: true"}) {
+                           "engine: GEVENT", "probes { liveness_path: '/l' }", "cancel_on_disconnect: true"}) {
     EXPECT_EQ(KindOfChange(pool, *Merge(pool, PoolOf(live), {})), ChangeKind::kLive) << live;
   }
 }
@@ -155,7 +155,7 @@ TEST(PoolChangeTest, EverythingElseNeedsNewWorkers) {
   for (const char* start :
        {"application { target: 'b' }", "listeners { address: ':1' }", "python_threads: GREEN", "time_slice {}",
         "audit { enabled: true }", "cpu_affinity { policy: SPREAD }", "logging { access_log: 'x' }", "user: 'root'",
-        "workers: 2 group: 'root'", "engine: GEVENT"}) {
+        "workers: 2 group: 'root'", "uwsgi_api { enabled: true }", "gevent { monkey_patch: true }"}) {
     EXPECT_EQ(KindOfChange(pool, *Merge(pool, PoolOf(start), {})), ChangeKind::kStart) << start;
   }
 }
@@ -177,7 +177,7 @@ TEST(PoolChangeTest, ACanaryIsForCores) {
   EXPECT_FALSE(cores_only("engine: THREAD workers: 2"));
   EXPECT_FALSE(cores_only("timeouts { drain {} }"));
   EXPECT_FALSE(cores_only("user: 'root' engine: THREAD"));
-  EXPECT_FALSE(cores_only("engine: GEVENT"));
+  EXPECT_TRUE(cores_only("engine: GEVENT"));
 }
 
 TEST(EtagTest, TheSameConfigurationHasTheSameText) {

@@ -120,10 +120,22 @@ TEST(PoolConfigTest, NumbersHaveBounds) {
   EXPECT_EQ(Wrong("recycling { rss_bytes_max: 536870912 }"), "");
 }
 
-TEST(PoolConfigTest, EnginesThatAreReservedAndValuesFromTheFutureAreRefused) {
-  EXPECT_EQ(Wrong("engine: GREENLET"), "engine: GREENLET is reserved: this version has UCONTEXT, FCONTEXT and THREAD");
-  EXPECT_EQ(Wrong("listeners { address: ':1' protocol: UWSGI }"),
-            "listeners[0].protocol: UWSGI is reserved, this version speaks HTTP only");
+TEST(PoolConfigTest, ListenersSpeakHttpOrUwsgi) {
+  EXPECT_EQ(Wrong("listeners { address: ':1' protocol: UWSGI } listeners { address: ':2' protocol: HTTP }"), "");
+  v1::Pool pool = PoolOf("listeners { address: ':1' protocol: UWSGI }");
+  FillDefaults(&pool);
+  EXPECT_EQ(pool.listeners(0).protocol(), v1::Listener::UWSGI);
+}
+
+TEST(PoolConfigTest, OptionsForUwsgiAreTexts) {
+  EXPECT_EQ(Wrong("uwsgi_api { enabled: true options { key: 'a' value: 'x=y' } }"), "");
+  EXPECT_EQ(Wrong("uwsgi_api { options { key: '' value: 'x' } }"),
+            "uwsgi_api.options[\"\"]: the name of an option must not be empty");
+  EXPECT_NE(Wrong("uwsgi_api { options { key: 'a' value: '\\000' } }"), "");
+  EXPECT_NE(Wrong(absl::StrCat("uwsgi_api { options { key: 'a' value: '", std::string(131071, 'x'), "' } }")), "");
+}
+
+TEST(PoolConfigTest, ValuesFromTheFutureAreRefused) {
   v1::Pool pool = PoolOf("");
   pool.set_engine(static_cast<v1::Engine>(77));
   pool.set_python_threads(static_cast<v1::PythonThreads>(78));
@@ -210,9 +222,9 @@ TEST(PoolConfigTest, UsersAndGroupsExistOrAreNumbers) {
 }
 
 TEST(PoolConfigTest, EverythingThatIsWrongIsSaidAtOnce) {
-  EXPECT_EQ(Wrong("workers: -1 engine: GEVENT limits { request_fields: -2 }"),
+  EXPECT_EQ(Wrong("workers: -1 async_cores: -1 limits { request_fields: -2 }"),
             "workers: must be from 1 to 1024, not -1\n"
-            "engine: GEVENT is reserved: this version has UCONTEXT, FCONTEXT and THREAD\n"
+            "async_cores: must be from 1 to 100000, not -1\n"
             "limits.request_fields: must be from 1 to 1000, not -2");
 }
 

@@ -79,6 +79,8 @@ void FillDefaults(v1::Pool* pool) {
   if (logging->error_log().empty()) logging->set_error_log("-");
   if (logging->format() == v1::Logging::FORMAT_UNSPECIFIED) logging->set_format(v1::Logging::TEXT);
   pool->mutable_probes();
+  pool->mutable_uwsgi_api();
+  pool->mutable_gevent();
 }
 
 std::string DefaultControlAddress() {

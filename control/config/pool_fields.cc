@@ -52,6 +52,8 @@ const std::vector<PoolField>& PoolFields() {
       {"logging.error_log", Kind::kStart},
       {"logging.format", Kind::kLive},
       {"probes", Kind::kLive},
+      {"uwsgi_api", Kind::kStart},
+      {"gevent", Kind::kStart},
       {"cancel_on_disconnect", Kind::kLive},
       {"user", Kind::kStart},
       {"group", Kind::kStart},

@@ -14,6 +14,7 @@ namespace greenring::control {
 inline constexpr size_t kPoolIdBytesMax = 63;           // as a label in DNS: names of pools become those of metrics
 inline constexpr size_t kPathBytesMax = 4095;           // PATH_MAX
 inline constexpr size_t kEnvironmentBytesMax = 131071;  // of one NAME=value: MAX_ARG_STRLEN, execve takes no longer one
+inline constexpr size_t kUwsgiOptionBytesMax = 131071;  // of one name=value: no flag can be longer (MAX_ARG_STRLEN)
 inline constexpr int kListenersMax = 64;                // each is a descriptor for each worker
 inline constexpr int kNeighboursMax = 128;              // on shared addresses; the same; SCM_RIGHTS takes 253
 

@@ -16,7 +16,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "control/config/address.h"
-#include "control/config/engines.h"
 #include "control/config/pool_config.h"
 #include "control/config/pool_limits.h"
 #include "control/config/quantities.h"
@@ -93,9 +92,6 @@ void CheckListeners(const v1::Pool& pool, ViolationList* wrong) {
     } else if ((address->is_unix || address->port != 0) && !seen.insert(address->Normalised()).second) {
       wrong->Add(field + ".address", absl::StrCat(listener.address(), " is there twice"));
     }
-    if (listener.protocol() == v1::Listener::UWSGI) {
-      wrong->Add(field + ".protocol", "UWSGI is reserved, this version speaks HTTP only");
-    }
     CheckEnum((field + ".protocol").c_str(), listener.protocol(), v1::Listener::Protocol_IsValid, wrong);
     wrong->CheckRangeOrUnset(field + ".backlog", listener.backlog(), 1, kBacklogMax);
     if (listener.unix_mode().empty()) continue;
@@ -161,11 +157,6 @@ void CheckCores(const v1::Pool& pool, ViolationList* wrong) {
   wrong->CheckRangeOrUnset("workers", pool.workers(), 1, kWorkersMax);
   wrong->CheckRangeOrUnset("async_cores", pool.async_cores(), 1, kAsyncCoresMax);
   CheckEnum("engine", pool.engine(), v1::Engine_IsValid, wrong);
-  const bool is_reserved = v1::Engine_IsValid(pool.engine()) && !IsAvailable(pool.engine());
-  if (is_reserved && pool.engine() != v1::ENGINE_UNSPECIFIED) {
-    wrong->Add("engine",
-               absl::StrCat(v1::Engine_Name(pool.engine()), " is reserved: this version has ", AvailableEnginesText()));
-  }
   if (pool.stack_size_bytes() != 0) {
     wrong->CheckBytes("stack_size_bytes", pool.stack_size_bytes(), kStackSizeBytesMin, kStackSizeBytesMax);
   }
@@ -267,6 +258,17 @@ void CheckProbes(const v1::Probes& probes, ViolationList* wrong) {
   }
 }
 
+void CheckUwsgiApi(const v1::UwsgiApi& api, ViolationList* wrong) {
+  for (const auto& [name, value] : api.options()) {
+    const std::string field = Entry("uwsgi_api.options", name);
+    if (name.empty()) wrong->Add(field, "the name of an option must not be empty");
+    if (wrong->CheckText(field, name)) wrong->CheckText(field, value);
+    if (name.size() + 1 + value.size() > kUwsgiOptionBytesMax) {
+      wrong->Add(field, absl::StrCat("name and value have at most ", kUwsgiOptionBytesMax, " bytes together"));
+    }
+  }
+}
+
 // A number needs no entry. What cannot be looked up for want of memory or a server is taken for granted: the workers'
 // start will tell.
 bool IsNumericId(const std::string& text) {
@@ -317,6 +319,7 @@ std::vector<FieldViolation> Validate(const v1::Pool& pool) {
   wrong.CheckPath("logging.error_log", pool.logging().error_log());
   CheckEnum("logging.format", pool.logging().format(), v1::Logging::Format_IsValid, &wrong);
   CheckProbes(pool.probes(), &wrong);
+  CheckUwsgiApi(pool.uwsgi_api(), &wrong);
   CheckUser(pool, &wrong);
   return wrong.Take();
 }

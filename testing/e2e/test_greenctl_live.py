@@ -82,7 +82,6 @@ class GreenctlLive(MasterCase):
             _, told = self.run_greenctl(server, "set", "web", "workers=5000", "async_cores=-1", code=WRONG_VALUE)
             self.assertRegex(told, r"(?s)\n  workers: .*\n  async_cores: ")
             self.run_greenctl(server, "set", "web", "async_cores=12", "--dry-run")
-            self.run_greenctl(server, "engine", "web", "gevent", code=WRONG_VALUE)
             self.run_greenctl(server, "set", "nope", "async_cores=12", code=NOT_FOUND)
             self.run_greenctl(server, "sett", "web", "async_cores=12", code=USAGE)
             self.run_greenctl(server, "get", "pools", "nope", code=NOT_FOUND)
