@@ -89,19 +89,19 @@ size_t ResponseEncoder::EncodeHead(const ResponseRequest& request, int64_t body_
   GREENRING_DCHECK(has_status());
   const char* const begin = out;
   out = Append(out, std::string_view(lines_.get(), lines_size_));
-  if (!has_server_) out = Append(out, kServerLine);
-  if (!has_date_) out = Append(out, date_line);
+  if (!has_server_ && !request.is_uwsgi) out = Append(out, kServerLine);
+  if (!has_date_ && !request.is_uwsgi) out = Append(out, date_line);
 
   const bool has_no_body = request.is_head || status_code_ == 204 || status_code_ == 304;
   int64_t length = content_length_ >= 0 ? content_length_ : body_bytes;
-  bool keep_alive = request.keep_alive;
+  bool keep_alive = request.keep_alive && !request.is_uwsgi;
   ResponseBody::Kind kind = ResponseBody::Kind::kLength;
   if (has_no_body) {
     kind = ResponseBody::Kind::kNone;
     // What the application says of the body it would have sent stays, but 204 must not have a length (RFC 9110 section
     // 8.6), and one that is only counted says nothing here: the application may have left the body out.
     length = status_code_ == 204 ? -1 : content_length_;
-  } else if (length < 0 && request.version == HttpVersion::kHttp11) {
+  } else if (length < 0 && request.version == HttpVersion::kHttp11 && !request.is_uwsgi) {
     kind = ResponseBody::Kind::kChunked;
     out = Append(out, "Transfer-Encoding: chunked\r\n");
   } else if (length < 0) {
@@ -113,7 +113,9 @@ size_t ResponseEncoder::EncodeHead(const ResponseRequest& request, int64_t body_
     out = std::to_chars(out, out + kContentLengthDigitsMax + 1, length).ptr;
     out = Append(out, "\r\n");
   }
-  if (!keep_alive) {
+  if (request.is_uwsgi) {
+    // The end of the connection goes without saying.
+  } else if (!keep_alive) {
     out = Append(out, "Connection: close\r\n");
   } else if (request.version == HttpVersion::kHttp10) {
     out = Append(out, "Connection: keep-alive\r\n");

@@ -27,6 +27,9 @@ struct ResponseRequest {
   HttpVersion version = HttpVersion::kHttp11;
   bool is_head = false;     // the method is HEAD: no body is sent
   bool keep_alive = false;  // the client wants it, the request's body was read, and the server is not draining
+  // Over the uwsgi protocol: the connection ends with the response, and what belongs to the client's connection
+  // (chunks, Connection) and the server's own headers (Date, Server) are the web server's to add.
+  bool is_uwsgi = false;
 };
 
 class ResponseEncoder {

@@ -64,7 +64,8 @@ std::string SimpleResponse(int status, std::string_view detail, const SimpleResp
   }
   ResponseRequest request{.version = options.http10 ? HttpVersion::kHttp10 : HttpVersion::kHttp11,
                           .is_head = options.is_head,
-                          .keep_alive = options.keep_alive};
+                          .keep_alive = options.keep_alive,
+                          .is_uwsgi = options.is_uwsgi};
   std::string response(encoder.head_bytes_max() + body_text.size(), '\0');
   ResponseBody body;
   size_t size = encoder.EncodeHead(request, /*body_bytes=*/-1, options.date_line, response.data(), &body);

@@ -15,6 +15,7 @@ struct SimpleResponseOptions {
   bool keep_alive = false;          // false adds `Connection: close`
   bool http10 = false;              // the client speaks 1.0: keep_alive must then be said
   bool is_head = false;             // the method was HEAD: the body is left out
+  bool is_uwsgi = false;            // see ResponseRequest
   int retry_after_s = -1;           // >= 0 adds `Retry-After`
   std::string_view date_line = {};  // DateCache::Line, or nothing
 };

@@ -23,6 +23,9 @@ constexpr size_t kCachedNameBytesMax = 64;
 constexpr std::string_view kCommonNames[] = {
     "CONTENT_LENGTH",
     "CONTENT_TYPE",
+    "DOCUMENT_ROOT",
+    "DOCUMENT_URI",
+    "HTTPS",
     "HTTP_ACCEPT",
     "HTTP_ACCEPT_CHARSET",
     "HTTP_ACCEPT_ENCODING",
@@ -62,6 +65,18 @@ constexpr std::string_view kCommonNames[] = {
     "HTTP_X_REAL_IP",
     "HTTP_X_REQUEST_ID",
     "HTTP_X_REQUESTED_WITH",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "REMOTE_USER",
+    "REQUEST_METHOD",
+    "REQUEST_SCHEME",
+    "REQUEST_URI",
+    "SCRIPT_NAME",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
 };
 
 PyRef Intern(std::string_view text) {
@@ -99,6 +114,7 @@ EnvironBuilder::EnvironBuilder(const ServerInfo& server, PyObject* errors, PyObj
       {&keys_.remote_addr, "REMOTE_ADDR"},
       {&keys_.remote_port, "REMOTE_PORT"},
       {&keys_.wsgi_input, "wsgi.input"},
+      {&keys_.url_scheme, "wsgi.url_scheme"},
       {&keys_.http_host, "HTTP_HOST"},
       {&keys_.request_id, "greenring.request_id"},
       {&empty_, ""},
@@ -120,16 +136,20 @@ const EnvironTemplate* EnvironBuilder::AddListener(const ListenerInfo& listener)
   GREENRING_CHECK(base != nullptr);
   // What every request has: Build replaces values, which keeps the copy's layout.
   GREENRING_CHECK(Set(base, keys_.request_method, get_));
-  SetConstant(base, "SCRIPT_NAME", PyRef::Share(empty_.get()));
-  for (const PyRef* key : {&keys_.path_info, &keys_.query_string, &keys_.request_uri, &keys_.raw_uri}) {
+  for (const PyRef* key : {&keys_.script_name, &keys_.path_info, &keys_.query_string}) {
     GREENRING_CHECK(Set(base, *key, empty_));
+  }
+  // And what one has that came over HTTP. A web server that speaks the uwsgi protocol says what there is itself.
+  if (listener.protocol == protocol::WireProtocol::kHttp) {
+    for (const PyRef* key : {&keys_.request_uri, &keys_.raw_uri, &keys_.http_host}) {
+      GREENRING_CHECK(Set(base, *key, empty_));
+    }
   }
   SetConstant(base, "SERVER_NAME", FromLatin1(listener.server_name));
   SetConstant(base, "SERVER_PORT", FromLatin1(listener.server_port));
   SetConstant(base, "SERVER_PROTOCOL", Intern("HTTP/1.1"));
   SetConstant(base, "SERVER_SOFTWARE", Intern("greenring"));
-  for (const PyRef* key :
-       {&keys_.remote_addr, &keys_.remote_port, &keys_.http_host, &keys_.wsgi_input, &keys_.request_id}) {
+  for (const PyRef* key : {&keys_.remote_addr, &keys_.remote_port, &keys_.wsgi_input, &keys_.request_id}) {
     GREENRING_CHECK(Set(base, *key, empty_));
   }
   SetConstant(base, "wsgi.version", PyRef(Py_BuildValue("(ii)", 1, 0)));
@@ -146,12 +166,17 @@ const EnvironTemplate* EnvironBuilder::AddListener(const ListenerInfo& listener)
 
 PyRef EnvironBuilder::Build(const RequestInfo& request, PyObject* input) {
   PyRef environ(PyDict_Copy(request.listener.base_.get()));
-  if (!environ || !SetRequestLine(environ.get(), request) || !SetPeer(environ.get(), request.peer) ||
-      PyDict_SetItem(environ.get(), keys_.wsgi_input.get(), input) < 0 || !SetHeaders(environ.get(), request.head) ||
+  if (!environ || !SetRequest(environ.get(), request) ||
+      PyDict_SetItem(environ.get(), keys_.wsgi_input.get(), input) < 0 ||
       (!request.request_id.empty() && !Set(environ.get(), keys_.request_id, FromLatin1(request.request_id)))) {
     return PyRef();
   }
   return environ;
+}
+
+bool EnvironBuilder::SetRequest(PyObject* environ, const RequestInfo& request) {
+  if (request.head.is_uwsgi) return SetVariables(environ, request);
+  return SetRequestLine(environ, request) && SetPeer(environ, request.peer) && SetHeaders(environ, request.head);
 }
 
 bool EnvironBuilder::SetRequestLine(PyObject* environ, const RequestInfo& request) {
@@ -253,6 +278,46 @@ bool EnvironBuilder::JoinRepeatedHeaders(PyObject* environ, const RequestHead& h
   return std::all_of(all.begin(), all.end(), [environ](const Joined& joined) {
     return !joined.repeated || Set(environ, joined.key, FromLatin1(joined.value));
   });
+}
+
+// As they are, over the template; the parser has left out what must not come from outside.
+bool EnvironBuilder::SetVariables(PyObject* environ, const RequestInfo& request) {
+  const RequestHead& head = request.head;
+  if (head.remote_addr.empty() && !SetPeer(environ, request.peer)) return false;
+  std::string_view script_name;
+  for (const protocol::Variable& variable : head.variables) {
+    const PyRef key = VariableKeyOf(variable.name);
+    if (key.get() == keys_.script_name.get()) script_name = variable.value;
+    const bool is_target = key.get() == keys_.path_info.get() || key.get() == keys_.request_uri.get() ||
+                           key.get() == keys_.query_string.get();
+    if (!Set(environ, key, is_target ? targets_.Get(variable.value) : values_.Get(variable.value))) return false;
+  }
+  return (head.scheme.empty() || Set(environ, keys_.url_scheme, values_.Get(head.scheme))) &&
+         (request.script_name_bytes == 0 || MovePrefix(environ, request, script_name));
+}
+
+// What a route has taken of the path, from PATH_INFO to the end of `script_name`. A path that is REQUEST_URI's stays
+// there: without PATH_INFO the application has none.
+bool EnvironBuilder::MovePrefix(PyObject* environ, const RequestInfo& request, std::string_view script_name) {
+  std::string path(request.head.path);
+  if (!request.head.path_decoded) path.resize(protocol::PercentDecode(path, path.data()));
+  const size_t prefix_bytes = request.script_name_bytes;
+  GREENRING_DCHECK(prefix_bytes <= path.size());
+  const std::string mount = std::string(script_name).append(path, 0, prefix_bytes);
+  return Set(environ, keys_.script_name, values_.Get(mount)) &&
+         (!request.head.path_decoded || Set(environ, keys_.path_info, targets_.Get(path.substr(prefix_bytes))));
+}
+
+PyRef EnvironBuilder::VariableKeyOf(std::string_view name) {
+  NameSlot& slot = variable_names_[SampleHash(name) % kNameSlots];
+  if (slot.name != name || !slot.key) {
+    PyRef made = FromLatin1(name);
+    PyObject* interned = made ? PyDict_GetItemWithError(common_names_.get(), made.get()) : nullptr;
+    if (interned != nullptr) made = PyRef::Share(interned);
+    if (name.size() > kCachedNameBytesMax) return made;
+    slot = {std::string(name), std::move(made)};
+  }
+  return PyRef::Share(slot.key.get());
 }
 
 }  // namespace greenring::pyhost

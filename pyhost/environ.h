@@ -1,4 +1,5 @@
-// Builds the environ dictionary of PEP 3333 from a request head.
+// Builds the environ dictionary of PEP 3333 from a request head: from a request line and headers, or from the variables
+// of the uwsgi protocol.
 //
 //   EnvironBuilder builder({.multiprocess = true}, errors.get(), file_wrapper.get());
 //   const EnvironTemplate* listener = builder.AddListener({.server_name = "0.0.0.0", .server_port = "8080"});
@@ -16,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/wire_protocol.h"
 #include "pyhost/exchange.h"
 #include "pyhost/py_ref.h"
 #include "pyhost/python.h"
@@ -28,6 +30,7 @@ struct ListenerInfo {
   std::string server_name;  // SERVER_NAME, not empty: the address or host it is bound to; "localhost" for unix sockets
   std::string server_port;  // SERVER_PORT, not empty: "80" for unix sockets
   std::string url_scheme = "http";
+  protocol::WireProtocol protocol = protocol::WireProtocol::kHttp;  // what its clients speak
 };
 
 // What environ says of the server.
@@ -54,7 +57,8 @@ class EnvironBuilder {
   // Owned by the builder.
   const EnvironTemplate* AddListener(const ListenerInfo& listener);
 
-  // A new dictionary; `input` becomes wsgi.input. Null with MemoryError set. Never parks.
+  // A new dictionary, of a request that `request.listener` is for; `input` becomes wsgi.input. Null with MemoryError
+  // set. Never parks.
   PyRef Build(const RequestInfo& request, PyObject* input);
 
  private:
@@ -62,14 +66,18 @@ class EnvironBuilder {
   struct Keys {
     PyRef request_method, script_name, path_info, query_string, request_uri, raw_uri, server_protocol, remote_addr,
         remote_port;
-    PyRef wsgi_input, http_host, request_id;
+    PyRef wsgi_input, url_scheme, http_host, request_id;
   };
 
   bool SetRequestLine(PyObject* environ, const RequestInfo& request);
   bool SetPeer(PyObject* environ, const PeerAddress& peer);
+  bool SetRequest(PyObject* environ, const RequestInfo& request);
   bool SetHeaders(PyObject* environ, const protocol::RequestHead& head);
+  bool SetVariables(PyObject* environ, const RequestInfo& request);
+  bool MovePrefix(PyObject* environ, const RequestInfo& request, std::string_view script_name);
   bool JoinRepeatedHeaders(PyObject* environ, const protocol::RequestHead& head);
   PyRef KeyOf(std::string_view header_name);
+  PyRef VariableKeyOf(std::string_view name);
   PyRef MakeKey(std::string_view header_name);
   bool SetPath(PyObject* environ, std::string_view raw_path, size_t script_name_bytes);
 
@@ -90,8 +98,9 @@ class EnvironBuilder {
   const PyRef file_wrapper_;
   Keys keys_;
   PyRef empty_, get_, http10_;
-  PyRef common_names_;  // dict of the interned HTTP_* names, each to itself
-  std::array<NameSlot, kNameSlots> names_;
+  PyRef common_names_;                      // dict of the interned names, each to itself
+  std::array<NameSlot, kNameSlots> names_;  // of headers
+  std::array<NameSlot, kNameSlots> variable_names_;
   std::array<PeerSlot, kPeerSlots> peers_;
   StringCache<512> values_;
   StringCache<512> targets_;

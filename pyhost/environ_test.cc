@@ -1,9 +1,14 @@
 #include "pyhost/environ.h"
 
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "protocol/http1_parser.h"
+#include "protocol/uwsgi_parser.h"
+#include "protocol/wire_protocol.h"
 #include "pyhost/python_test.h"
 
 namespace greenring::pyhost {
@@ -182,6 +187,88 @@ TEST_F(EnvironTest, ManyDifferentRequestsLeaveNothingBehind) {
   const int64_t before = AllocatedBlocks();
   thousands();
   EXPECT_NEAR(AllocatedBlocks(), before, 300);  // of 5000 requests
+}
+
+class UwsgiEnvironTest : public EnvironTest {
+ protected:
+  using Variables = std::vector<protocol::Variable>;
+
+  void SetUp() override {
+    EnvironTest::SetUp();
+    listener_ = builder_->AddListener(
+        {.server_name = "localhost", .server_port = "80", .protocol = protocol::WireProtocol::kUwsgi});
+  }
+
+  // Binds `environ` to what a packet of these variables, and a method, gives.
+  void Build(const Variables& variables, size_t script_name_bytes = 0) {
+    std::string packet;
+    const auto append = [&packet](std::string_view text) {
+      packet += static_cast<char>(text.size() & 0xff);
+      packet += static_cast<char>(text.size() >> 8);
+      packet += text;
+    };
+    append("REQUEST_METHOD");
+    append("POST");
+    for (const protocol::Variable& variable : variables) {
+      append(variable.name);
+      append(variable.value);
+    }
+    const std::string size = {static_cast<char>(packet.size() & 0xff), static_cast<char>(packet.size() >> 8)};
+    packet = std::string(1, '\0') + size + std::string(1, '\0') + packet;
+    protocol::RequestHead head;
+    const protocol::ParseResult result = protocol::ParseUwsgiHead(packet, protocol::Limits{}, &head);
+    ASSERT_EQ(result.kind, protocol::ParseResult::Kind::kComplete) << result.reason;
+    const PyRef environ = builder_->Build({.head = head,
+                                           .peer = peer_,
+                                           .listener = *listener_,
+                                           .request_id = "id",
+                                           .script_name_bytes = script_name_bytes},
+                                          input_.get());
+    ASSERT_TRUE(environ);
+    PyDict_SetItemString(globals_.get(), "environ", environ.get());
+  }
+};
+
+TEST_F(UwsgiEnvironTest, TheVariablesAreThereAsTheyCame) {
+  Build({{"PATH_INFO", "/a\xe9"}, {"SERVER_NAME", "shop"}, {"HTTP_X_Y", "1"}, {"X.y-z", "2"}, {"REMOTE_ADDR", "::1"}});
+  const std::pair<const char*, const char*> expected[] = {{"REQUEST_METHOD", "POST"},  {"PATH_INFO", "/a\xc3\xa9"},
+                                                          {"SERVER_NAME", "shop"},     {"SERVER_PORT", "80"},
+                                                          {"HTTP_X_Y", "1"},           {"X.y-z", "2"},
+                                                          {"REMOTE_ADDR", "::1"},      {"SCRIPT_NAME", ""},
+                                                          {"QUERY_STRING", ""},        {"HTTP_HOST", "(absent)"},
+                                                          {"RAW_URI", "(absent)"},     {"REQUEST_URI", "(absent)"},
+                                                          {"wsgi.url_scheme", "http"}, {"greenring.request_id", "id"}};
+  for (const auto& [key, value] : expected) EXPECT_EQ(Value(key), value) << key;
+  PyObject* environ = PyDict_GetItemString(globals_.get(), "environ");
+  EXPECT_EQ(PyDict_GetItemString(environ, "wsgi.input"), input_.get());
+}
+
+TEST_F(UwsgiEnvironTest, OfARepeatedNameTheLastCounts) {
+  Build({{"SERVER_NAME", "a"}, {"SERVER_NAME", "b"}, {"HTTP_X", "1"}, {"HTTP_X", "2"}});
+  EXPECT_EQ(Value("SERVER_NAME"), "b");
+  EXPECT_EQ(Value("HTTP_X"), "2");
+}
+
+TEST_F(UwsgiEnvironTest, NothingIsLeftFromAnotherRequest) {
+  Build({{"HTTP_ONLY", "1"}, {"HTTPS", "on"}, {"PATH_INFO", "/a"}});
+  EXPECT_EQ(Value("wsgi.url_scheme"), "https");
+  Build({});
+  EXPECT_EQ(Value("wsgi.url_scheme"), "http");
+  EXPECT_EQ(Value("HTTP_ONLY"), "(absent)");
+  EXPECT_EQ(Value("PATH_INFO"), "");
+  EXPECT_EQ(Value("REMOTE_ADDR"), "10.11.12.13");
+}
+
+TEST_F(UwsgiEnvironTest, ARoutesPrefixMovesFromPathToScriptName) {
+  Build({{"PATH_INFO", "/shop/a%2Fb"}}, 5);
+  EXPECT_EQ(Value("SCRIPT_NAME"), "/shop");
+  EXPECT_EQ(Value("PATH_INFO"), "/a%2Fb");
+  Build({{"SCRIPT_NAME", "/site"}, {"PATH_INFO", "/shop"}}, 5);
+  EXPECT_EQ(Value("SCRIPT_NAME"), "/site/shop");
+  EXPECT_EQ(Value("PATH_INFO"), "");
+  Build({{"REQUEST_URI", "/%73hop/a"}}, 5);
+  EXPECT_EQ(Value("SCRIPT_NAME"), "/shop");
+  EXPECT_EQ(Value("PATH_INFO"), "");
 }
 
 }  // namespace

@@ -6,18 +6,10 @@
 
 #include "base/clock.h"
 #include "base/json_text.h"
-#include "protocol/bytes.h"
+#include "protocol/request_head.h"
 
 namespace greenring::worker {
 namespace {
-
-// The value of the first header of that name, given in lower case; "-" where there is none.
-std::string_view HeaderOr(const protocol::RequestHead& head, std::string_view name) {
-  for (const protocol::HeaderField& field : head.headers) {
-    if (protocol::EqualsIgnoreCase(field.name, name)) return field.value;
-  }
-  return "-";
-}
 
 int StatusOf(const AccessLog::Entry& entry) { return entry.status != 0 ? entry.status : kStatusClientGone; }
 
@@ -63,7 +55,8 @@ void AccessLog::AppendObject(const Entry& entry, int64_t now_ns) {
   AppendJsonMilliseconds("queue_ms", entry.queue_ns, &buffer_);
   AppendJsonMilliseconds("run_ms", entry.run_ns, &buffer_);
   for (const auto& [name, header] : {std::pair("referer", "referer"), std::pair("user_agent", "user-agent")}) {
-    if (const std::string_view value = HeaderOr(head, header); value != "-") AppendJsonField(name, value, &buffer_);
+    const std::string_view value = FindHeader(head, header).value_or("-");
+    if (value != "-") AppendJsonField(name, value, &buffer_);
   }
   buffer_ += "}\n";
 }
@@ -93,9 +86,9 @@ void AccessLog::AppendCombined(const Entry& entry, int64_t now_s) {
   buffer_ += ' ';
   buffer_ += entry.body_bytes > 0 ? std::to_string(entry.body_bytes) : "-";
   buffer_ += " \"";
-  AppendEscaped(HeaderOr(head, "referer"));
+  AppendEscaped(FindHeader(head, "referer").value_or("-"));
   buffer_ += "\" \"";
-  AppendEscaped(HeaderOr(head, "user-agent"));
+  AppendEscaped(FindHeader(head, "user-agent").value_or("-"));
   buffer_ += "\"\n";
 }
 

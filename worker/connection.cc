@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "protocol/simple_response.h"
+#include "protocol/uwsgi_parser.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
 #include "worker/peer.h"
@@ -78,6 +79,10 @@ void Connection::ReadHead() {
     case protocol::ParseResult::Kind::kComplete:
       Unlink();
       MoveTo(State::kServing);
+      if (exchange_->head().is_ping) {
+        AnswerPing();
+        break;
+      }
       if (const Probe probe = service_->ProbeOf(exchange_->head()); probe != Probe::kNone) {
         AnswerProbe(probe);
         break;
@@ -94,23 +99,29 @@ void Connection::ReadHead() {
   }
 }
 
+// A web server's, over the uwsgi protocol: no request, and counted as a probe is.
+void Connection::AnswerPing() {
+  handed_over_ = false;
+  service_->mutable_statistics()->OnProbe();
+  stream_.Append(protocol::kUwsgiPong);
+  Close(ioloop::CloseMode::kFlush);
+}
+
 // What a client sends behind a probe before it has its answer is not read: probes have a connection of their own, and
 // a pipeline of them would go as deep as it is long.
 void Connection::AnswerProbe(Probe probe) {
   handed_over_ = false;
   service_->mutable_statistics()->OnProbe();
   const std::string_view trouble = probe == Probe::kReadiness ? service_->WhyNotReady() : std::string_view();
-  const protocol::RequestHead& head = exchange_->head();
   const bool more_input = exchange_->body_unread() || exchange_->input_bytes() > 0;
-  const bool keep = head.keep_alive && !more_input && !input_ended_ && !service_->draining();
+  const bool keep = exchange_->head().keep_alive && !more_input && !input_ended_ && !service_->draining();
+  protocol::SimpleResponseOptions options = exchange_->AnswerOptions();
+  options.keep_alive = keep;
   stream_.Append(protocol::SimpleResponse(trouble.empty() ? 200 : 503,
                                           !trouble.empty()            ? trouble
                                           : probe == Probe::kLiveness ? "the loop turns"
                                                                       : "requests are served",
-                                          {.keep_alive = keep,
-                                           .http10 = head.version == protocol::HttpVersion::kHttp10,
-                                           .is_head = head.method == "HEAD",
-                                           .date_line = service_->DateLine()}));
+                                          options));
   if (keep) {
     NextRequest();
   } else {
@@ -119,10 +130,9 @@ void Connection::AnswerProbe(Probe probe) {
 }
 
 void Connection::Refuse(int status, std::string_view reason, int retry_after_s) {
-  stream_.Append(protocol::SimpleResponse(status, reason,
-                                          {.is_head = exchange_->head().method == "HEAD",
-                                           .retry_after_s = retry_after_s,
-                                           .date_line = service_->DateLine()}));
+  protocol::SimpleResponseOptions options = exchange_->AnswerOptions();
+  options.retry_after_s = retry_after_s;
+  stream_.Append(protocol::SimpleResponse(status, reason, options));
   service_->OnRequestRefused(this, exchange_, status, reason);
   Close(ioloop::CloseMode::kLinger);
 }

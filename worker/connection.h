@@ -122,6 +122,7 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   void OnClosed() override;
 
   void ReadHead();
+  void AnswerPing();
   void AnswerProbe(Probe probe);
   bool Route();
   void FinishHandOver();

@@ -29,8 +29,9 @@ bool Connection::Route() {
   const RouteTable& routes = listener_->routes;
   const bool is_first = std::exchange(handed_over_, false);
   if (routes.empty()) return true;
-  const RouteTable::Match match =
-      is_first ? routes.FindOf(RouteTable::kOwnPool, head.host, head.path) : routes.Find(head.host, head.path);
+  const RouteTable::Match match = is_first
+                                      ? routes.FindOf(RouteTable::kOwnPool, head.host, head.path, head.path_decoded)
+                                      : routes.Find(head.host, head.path, head.path_decoded);
   switch (match.pool) {
     case RouteTable::kOwnPool:
       exchange_->set_script_name_bytes(match.prefix_bytes);

@@ -40,56 +40,6 @@ class ClientWait {
 
 }  // namespace
 
-void HttpExchange::Start(Connection* connection, bool keep_input) {
-  connection_ = connection;
-  if (keep_input) {
-    // What is left of the head's buffer starts the next head; what arrived later follows it.
-    head_input_.Append(body_input_.view());
-  } else {
-    head_input_.Clear();
-  }
-  body_input_.Clear();
-  if (scanning_) scanner_.Reset();
-  scanning_ = false;
-  head_.Clear();
-  response_body_ = {};
-  reader_ = nullptr;
-  script_name_bytes_ = 0;
-  number_ = 0;
-  run_ = {};
-  request_id_ = {};
-  response_body_bytes_ = 0;
-  status_ = 0;
-  continue_due_ = finished_ = failed_ = false;
-}
-
-void HttpExchange::Append(std::string_view data) {
-  // Views of the head point into head_input_: once it is parsed that buffer must not grow.
-  (head_.method.empty() ? head_input_ : body_input_).Append(data);
-}
-
-protocol::ParseResult HttpExchange::ParseHead(const protocol::Limits& limits) {
-  using Kind = protocol::ParseResult::Kind;
-  if (scanning_) {
-    const protocol::ParseResult scanned = scanner_.Scan(head_input_.view(), limits);
-    if (scanned.kind != Kind::kComplete) return scanned;
-  }
-  const protocol::ParseResult result = protocol::ParseRequestHead(head_input_.view(), limits, &head_);
-  if (result.kind == Kind::kComplete) {
-    head_bytes_ = result.head_bytes;
-    head_input_.Consume(head_bytes_);
-    request_body_.Reset(head_.framing, head_.content_length, limits);
-    continue_due_ = head_.expect_continue;
-    return result;
-  }
-  head_.Clear();
-  if (result.kind == Kind::kIncomplete && !scanning_) {
-    scanning_ = true;
-    return scanner_.Scan(head_input_.view(), limits);
-  }
-  return result;
-}
-
 void HttpExchange::BeginRequest() {
   HttpService* const service = connection_->service();
   number_ = service->NextRequestNumber();
@@ -148,10 +98,7 @@ void HttpExchange::OnOverdue() {
   const bool answer = status_ == 0 && Usable().ok();
   if (answer) {
     status_ = 504;
-    connection_->stream()->Append(protocol::SimpleResponse(status_, {},
-                                                           {.http10 = head_.version == protocol::HttpVersion::kHttp10,
-                                                            .is_head = head_.method == "HEAD",
-                                                            .date_line = connection_->service()->DateLine()}));
+    connection_->stream()->Append(protocol::SimpleResponse(status_, {}, AnswerOptions()));
   }
   failed_ = true;
   connection_->OnOverdue(/*answered=*/answer || finished_);
@@ -175,10 +122,7 @@ HttpExchange::Skip HttpExchange::SkipBody() {
 bool HttpExchange::AnswerAbandoned() {
   if (status_ != 0) return false;
   status_ = 500;
-  connection_->stream()->Append(protocol::SimpleResponse(status_, "the request used up its stack",
-                                                         {.http10 = head_.version == protocol::HttpVersion::kHttp10,
-                                                          .is_head = head_.method == "HEAD",
-                                                          .date_line = connection_->service()->DateLine()}));
+  connection_->stream()->Append(protocol::SimpleResponse(status_, "the request used up its stack", AnswerOptions()));
   return true;
 }
 
@@ -207,7 +151,8 @@ bool HttpExchange::CanSkipBody() const {
 protocol::ResponseRequest HttpExchange::ResponseRequestNow() const {
   return {.version = head_.version,
           .is_head = head_.method == "HEAD",
-          .keep_alive = head_.keep_alive && !connection_->service()->draining() && CanSkipBody()};
+          .keep_alive = head_.keep_alive && !connection_->service()->draining() && CanSkipBody(),
+          .is_uwsgi = head_.is_uwsgi};
 }
 
 void HttpExchange::ConsumeInput(size_t size) {
@@ -257,9 +202,7 @@ absl::Status HttpExchange::WaitForInput() {
 absl::Status HttpExchange::RefuseBody(const protocol::BodyDecoder::Step& step) {
   if (status_ == 0) {
     status_ = step.status;
-    connection_->stream()->Append(protocol::SimpleResponse(
-        step.status, step.reason,
-        {.http10 = head_.version == protocol::HttpVersion::kHttp10, .date_line = connection_->service()->DateLine()}));
+    connection_->stream()->Append(protocol::SimpleResponse(step.status, step.reason, AnswerOptions()));
   }
   return Failed(absl::InvalidArgumentError(step.reason));
 }

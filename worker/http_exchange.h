@@ -27,6 +27,7 @@
 #include "protocol/request_head.h"
 #include "protocol/response_body.h"
 #include "protocol/response_encoder.h"
+#include "protocol/simple_response.h"
 #include "pyhost/error_log.h"
 #include "pyhost/exchange.h"
 #include "worker/input_buffer.h"
@@ -51,8 +52,13 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // Bytes from the client: of the head until ParseHead is complete, of the body and of later requests after that.
   void Append(std::string_view data);
 
-  // Looks at what has arrived of the head. With kComplete the head is valid until the next Start.
+  // Looks at what has arrived of the head, in the protocol of the listener. With kComplete the head is valid until the
+  // next Start.
   protocol::ParseResult ParseHead(const protocol::Limits& limits);
+
+  // What the server's own answers to the request have to know of it and its connection, whether or not its head is
+  // complete.
+  protocol::SimpleResponseOptions AnswerOptions() const;
 
   // Bytes that have arrived and belong to the body or to later requests.
   size_t input_bytes() const { return head_input_.size() + body_input_.size(); }
@@ -154,6 +160,8 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   void OnCutShort(pyhost::CutShort reason) override;
   void OnOverdue() override;
 
+  bool is_uwsgi() const;
+  protocol::ParseResult ParseHttpHead(const protocol::Limits& limits);
   protocol::ResponseRequest ResponseRequestNow() const;
   bool CanSkipBody() const;
   // What of the input comes next: the rest of the head's buffer first.

@@ -128,7 +128,7 @@ void HttpService::TakeOver(HandedConnection connection) {
 void HttpService::HandOver(const HttpListener* listener, const protocol::RequestHead& head,
                            HandedConnection connection) {
   // What holds now: while earlier answers were being sent the routes may have changed.
-  const RouteTable::Match match = listener->routes.Find(head.host, head.path);
+  const RouteTable::Match match = listener->routes.Find(head.host, head.path, head.path_decoded);
   if (match.pool == RouteTable::kNoPool || match.pool == RouteTable::kOwnPool) {
     NewConnection(listener, std::move(connection.fd))->StartWith(connection.received);
     return;
@@ -345,7 +345,8 @@ void HttpService::LogTimeout(Connection* connection) {
 }
 
 void HttpService::LogAccess(Connection* connection, HttpExchange* exchange, int status, int64_t body_bytes) {
-  const std::string client = ClientName(connection->peer());
+  const std::string_view told = exchange->head().remote_addr;
+  const std::string client = told.empty() ? ClientName(connection->peer()) : std::string(told);
   const timespec now = WallClock();
   const bool has_begun = exchange->number() != 0;
   access_log_->Append({.client = client,

@@ -69,11 +69,16 @@ absl::StatusOr<std::vector<WorkerListener>> AdoptListeners(MasterStart* master) 
   return listeners;
 }
 
-pyhost::ListenerInfo InfoOf(const ioloop::Listener& listener) {
-  if (listener.port() == 0) return {.server_name = "localhost", .server_port = "80"};
-  std::string host = listener.address().substr(0, listener.address().rfind(':'));
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  return {.server_name = host, .server_port = std::to_string(listener.port())};
+pyhost::ListenerInfo InfoOf(const WorkerListener& listener) {
+  const ioloop::Listener& socket = *listener.socket;
+  pyhost::ListenerInfo info{.server_name = "localhost", .server_port = "80", .protocol = listener.protocol};
+  if (socket.port() == 0) return info;
+  info.server_name = socket.address().substr(0, socket.address().rfind(':'));
+  if (info.server_name.size() > 2 && info.server_name.front() == '[') {
+    info.server_name = info.server_name.substr(1, info.server_name.size() - 2);
+  }
+  info.server_port = std::to_string(socket.port());
+  return info;
 }
 
 }  // namespace greenring::worker

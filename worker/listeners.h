@@ -34,6 +34,6 @@ absl::StatusOr<std::vector<WorkerListener>> OpenListeners(const WorkerOptions& o
 absl::StatusOr<std::vector<WorkerListener>> AdoptListeners(MasterStart* master);
 
 // What its requests are told of it: SERVER_NAME and SERVER_PORT.
-pyhost::ListenerInfo InfoOf(const ioloop::Listener& listener);
+pyhost::ListenerInfo InfoOf(const WorkerListener& listener);
 
 }  // namespace greenring::worker

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
-#include "protocol/bytes.h"
+#include "protocol/request_head.h"
 
 namespace greenring::worker {
 namespace {
@@ -32,12 +32,8 @@ bool IsSaneRequestId(std::string_view text) {
 }
 
 std::string_view RequestIdOfClient(const protocol::RequestHead& head) {
-  constexpr std::string_view kName = "x-request-id";
-  for (const protocol::HeaderField& field : head.headers) {
-    if (field.name.size() != kName.size() || !protocol::EqualsIgnoreCase(field.name, kName)) continue;
-    return IsSaneRequestId(field.value) ? field.value : std::string_view();
-  }
-  return {};
+  const std::string_view id = protocol::FindHeader(head, "x-request-id").value_or("");
+  return IsSaneRequestId(id) ? id : std::string_view();
 }
 
 RequestIds::RequestIds() : RequestIds(RandomSeed()) {}

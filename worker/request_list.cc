@@ -42,6 +42,8 @@ std::string Printable(std::string_view text) {
 }
 
 std::string ClientOf(Connection* connection) {
+  const HttpExchange* const exchange = connection->serving();
+  if (exchange != nullptr && !exchange->head().remote_addr.empty()) return Printable(exchange->head().remote_addr);
   const pyhost::PeerAddress& peer = connection->peer();
   switch (peer.family) {
     case pyhost::PeerAddress::Family::kUnix:

@@ -52,25 +52,25 @@ void RouteTable::Add(const RoutePattern& pattern, int pool) {
   routes_.insert(place, std::move(route));
 }
 
-RouteTable::Match RouteTable::Find(std::string_view host, std::string_view raw_path) const {
-  return FindAmong(kNoPool, host, raw_path);
+RouteTable::Match RouteTable::Find(std::string_view host, std::string_view path, bool is_decoded) const {
+  return FindAmong(kNoPool, host, path, is_decoded);
 }
 
-RouteTable::Match RouteTable::FindOf(int pool, std::string_view host, std::string_view raw_path) const {
-  return FindAmong(pool, host, raw_path);
+RouteTable::Match RouteTable::FindOf(int pool, std::string_view host, std::string_view path, bool is_decoded) const {
+  return FindAmong(pool, host, path, is_decoded);
 }
 
-RouteTable::Match RouteTable::FindAmong(int pool, std::string_view host, std::string_view raw_path) const {
+RouteTable::Match RouteTable::FindAmong(int pool, std::string_view host, std::string_view path, bool is_decoded) const {
   const std::string name = NormalisedHost(host);
   std::string decoded;
-  if (raw_path.find('%') != std::string_view::npos) {
-    decoded.resize(raw_path.size());
-    decoded.resize(protocol::PercentDecode(raw_path, decoded.data()));
-    raw_path = decoded;
+  if (!is_decoded && path.find('%') != std::string_view::npos) {
+    decoded.resize(path.size());
+    decoded.resize(protocol::PercentDecode(path, decoded.data()));
+    path = decoded;
   }
   for (const Route& route : routes_) {
     if (pool != kNoPool && route.pool != pool) continue;
-    if (CoversHost(route.pattern.host, name) && CoversPath(route.pattern.path_prefix, raw_path)) {
+    if (CoversHost(route.pattern.host, name) && CoversPath(route.pattern.path_prefix, path)) {
       return {route.pool, route.pattern.path_prefix.size()};
     }
   }

@@ -34,11 +34,11 @@ class RouteTable {
   // Of two that are the same, the first one wins.
   void Add(const RoutePattern& pattern, int pool);
 
-  // `host` as a request names it, with its port; `raw_path` as it was received: "/%61" is "/a".
-  Match Find(std::string_view host, std::string_view raw_path) const;
+  // `host` as a request names it, with its port; `path` as it was received: "/%61" is "/a", unless it `is_decoded`.
+  Match Find(std::string_view host, std::string_view path, bool is_decoded = false) const;
 
   // The same, of this pool's routes only.
-  Match FindOf(int pool, std::string_view host, std::string_view raw_path) const;
+  Match FindOf(int pool, std::string_view host, std::string_view path, bool is_decoded = false) const;
 
   bool empty() const { return routes_.empty(); }
 
@@ -49,7 +49,7 @@ class RouteTable {
   };
 
   // `pool` kNoPool: of all.
-  Match FindAmong(int pool, std::string_view host, std::string_view raw_path) const;
+  Match FindAmong(int pool, std::string_view host, std::string_view path, bool is_decoded) const;
 
   std::vector<Route> routes_;  // the most specific first
 };

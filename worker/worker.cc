@@ -98,8 +98,10 @@ void WarnOfLongSwitchInterval(const WorkerOptions& options, ErrorLog* error_log)
 // What the application is told of a request.
 pyhost::RequestInfo InfoOf(HttpExchange* request) {
   Connection* const connection = request->connection();
-  return {request->head(), connection->peer(), *connection->listener()->environ, request->request_id(),
-          request->script_name_bytes()};
+  static const pyhost::PeerAddress kToldByVariables;
+  const bool is_told = !request->head().remote_addr.empty();  // the other end is a web server: no need to ask for it
+  return {request->head(), is_told ? kToldByVariables : connection->peer(), *connection->listener()->environ,
+          request->request_id(), request->script_name_bytes()};
 }
 
 // Serves with everything that was set up; destroyed in the reverse order of its making.
@@ -434,7 +436,7 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   std::vector<const pyhost::EnvironTemplate*> environs;
   std::vector<std::string> addresses;
   for (const WorkerListener& listener : *listeners) {
-    environs.push_back(handler.AddListener(InfoOf(*listener.socket)));
+    environs.push_back(handler.AddListener(InfoOf(listener)));
     addresses.push_back(listener.Description());
   }
 

@@ -91,7 +91,8 @@ class Log:
 
 
 class Server:
-    """One server process. `listeners` holds (host, port) or a path, in the order of the --http flags.
+    """One server process. `listeners` holds (host, port) or a path, in the order of the --http and --uwsgi
+    flags.
 
     `usual` are patterns of lines that may stand on stderr as often as they like. `prefix` is a program that becomes the
     server (by exec), with its arguments. `master`: "on" for a master with workers; else one process serves by itself.
@@ -119,7 +120,7 @@ class Server:
         self.process.stderr.close()
         try:
             for line in self.log.expect(r"^greenring: ready$"):
-                where = re.match(r"greenring: listening on (?:http://(.+):(\d+)|unix:(.+))$", line)
+                where = re.match(r"greenring: listening on (?:(?:http|uwsgi)://(.+):(\d+)|unix:(.+))$", line)
                 if where:
                     host, port, path = where.groups()
                     self.listeners.append(path if path else (host.strip("[]"), int(port)))
