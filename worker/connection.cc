@@ -1,5 +1,7 @@
 #include "worker/connection.h"
 
+#include <sys/socket.h>
+
 #include <utility>
 
 #include "base/check.h"
@@ -221,10 +223,13 @@ void Connection::OnAbandoned() {
 }
 
 // How to close where the response is not complete: only a close tells the client so. Where a close would look like the
-// end of the body, a reset does.
-ioloop::CloseMode Connection::CutShort() const {
+// end of the body, a reset does (a unix socket has none).
+ioloop::CloseMode Connection::CutShort() {
   const bool looks_complete = exchange_->response_body().kind() == protocol::ResponseBody::Kind::kUntilClose;
-  return exchange_->status() != 0 && looks_complete ? ioloop::CloseMode::kAbort : ioloop::CloseMode::kLinger;
+  if (exchange_->status() == 0 || !looks_complete) return ioloop::CloseMode::kLinger;
+  const linger at_once{.l_onoff = 1, .l_linger = 0};  // else TCP tells of an orderly end
+  setsockopt(stream_.fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  return ioloop::CloseMode::kAbort;
 }
 
 void Connection::SkipBody() {

@@ -131,7 +131,7 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   void SkipBody();
   void NextRequest();
   void Refuse(int status, std::string_view reason, int retry_after_s = -1);
-  ioloop::CloseMode CutShort() const;
+  ioloop::CloseMode CutShort();
   void Close(ioloop::CloseMode mode);
   void ReleaseExchange();
   void MaybeDelete();

@@ -50,7 +50,7 @@ def parse_arguments(words):
     arguments.duration = arguments.duration or (1 if quick else 3)
     arguments.connections = min(arguments.connections, 1_000) if quick else arguments.connections
     if quick and not arguments.servers:
-        arguments.servers = f"{servers.DEFAULT},{servers.LIMIT},uwsgi-sync"
+        arguments.servers = f"{servers.DEFAULT},{servers.LIMIT},uwsgi-sync,nginx-greenring,nginx-uwsgi-sync"
     return arguments
 
 

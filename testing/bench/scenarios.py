@@ -41,9 +41,10 @@ class Requests:
     app: str = "hello:application"
     connections: int = 64
     headers: tuple = ()
+    behind_nginx: bool = False
 
     def accepts(self, server):
-        return True
+        return server.behind_nginx == self.behind_nginx
 
     def measure(self, chosen, settings):
         rows = {server.name: [] for server in chosen}
@@ -247,7 +248,8 @@ class Spinners(Requests):
     duration_s: int = 4  # within what the handlers compute for
 
     def accepts(self, server):
-        return not server.name.startswith("raw") and not server.name.endswith("-sync")
+        is_made_for_one = server.name.startswith("raw") or server.name.endswith("-sync")
+        return not is_made_for_one and not server.behind_nginx
 
     def measure(self, chosen, settings):
         rows = {}
@@ -275,6 +277,7 @@ class Spinners(Requests):
 ALL = (
     Requests("hello", "Hello world, keep-alive, 64 connections"),
     Requests("hello-close", "Hello world, one connection per request, 64 at a time", headers=("Connection: close",)),
+    Requests("nginx", "Hello world, the uwsgi protocol behind nginx, 64 connections", behind_nginx=True),
     Idle("idle", "Idle keep-alive connections"),
     Spinners("spinners", "Hello world, one connection, beside 4 handlers that compute", app="spin:application"),
     Waiting("sleep", "time.sleep(0.1), 1,000 connections", app="sleep:application", connections=1_000),

@@ -19,6 +19,7 @@ import time
 import idle_client
 import processes
 from components.daemon import free_port
+from components.nginx import Nginx
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPS = ROOT / "testing/bench/apps"
@@ -37,6 +38,7 @@ class Server:
     needs: tuple  # files without which the server is left out
     keeps_alive: bool = True  # False: closes after every answer, so it cannot hold idle connections
     waiting_max: int = 0  # how many requests may wait in a blocking call at a time; 0: not made for it
+    behind_nginx: bool = False  # {port} speaks the uwsgi protocol to an nginx, whose CPU does not count
 
     def missing(self):
         return [path for path in self.needs if not pathlib.Path(path).exists()]
@@ -66,6 +68,10 @@ def _uwsgi(name, plugins, *options, keeps_alive, waiting_max=0):
         command += ("--add-header", "Connection: close")  # else the client learns it from a broken connection
     needs = [f"/usr/lib/uwsgi/plugins/{plugin}_plugin.so" for plugin in plugins.split(",")]
     return Server(name, command, ("/usr/bin/uwsgi", *needs), keeps_alive, waiting_max)
+
+
+def _behind_nginx(name, command, needs):
+    return Server(name, command, (*needs, "/usr/sbin/nginx"), keeps_alive=False, behind_nginx=True)
 
 
 def _gunicorn(name, worker, *options, needs=(), keeps_alive=True, waiting_max=0):
@@ -106,6 +112,19 @@ ALL = (
     ),
     _gunicorn("gunicorn-gthread", "gthread", "--threads", "64"),
     _gunicorn("gunicorn-sync", "sync", keeps_alive=False),
+    _behind_nginx(
+        "nginx-greenring",
+        (str(GREENRING), "--app={app}", f"--chdir={APPS}", "--uwsgi=127.0.0.1:{port}", "--control=off"),
+        (str(GREENRING),),
+    ),
+    _behind_nginx(
+        "nginx-uwsgi-sync",
+        (
+            "uwsgi", "--plugin", "python3", "--socket", "127.0.0.1:{port}", "--chdir", str(APPS), "--module", "{app}",
+            "--processes", "1", "--need-app", "--disable-logging", "--listen", "1024", "--die-on-term",
+        ),
+        ("/usr/bin/uwsgi", "/usr/lib/uwsgi/plugins/python3_plugin.so"),
+    ),
 )  # fmt: skip
 
 
@@ -113,6 +132,7 @@ ALL = (
 def running(server, app, directory, cores=DEFAULT_CORES, environment=None):
     """Starts the server on a free port, waits until it answers, and ends it with the context. Yields a Running."""
     port = free_port()
+    front = None
     fields = {"port": port, "app": app, "cores": cores, "response": directory / "response.bin"}
     command = [word.format(**fields) for word in server.command]
     log_path = directory / f"{server.name}.log"
@@ -122,9 +142,14 @@ def running(server, app, directory, cores=DEFAULT_CORES, environment=None):
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
     try:
-        wait_until_it_answers(process, port, log_path)
-        yield Running(server, process.pid, f"http://127.0.0.1:{port}")
+        if server.behind_nginx:
+            front = Nginx(f"    location / {{ uwsgi_pass 127.0.0.1:{port}; }}", prepare_process=_prepare_front).start()
+        url_port = front.port if front else port
+        wait_until_it_answers(process, url_port, log_path)
+        yield Running(server, process.pid, f"http://127.0.0.1:{url_port}")
     finally:
+        if front:
+            front.stop()
         process.terminate()
         try:
             process.wait(5)
@@ -150,6 +175,11 @@ def response_of(url):
 def _prepare():
     processes.raise_descriptor_limit()
     processes.pin(processes.SERVER_CPU)()
+
+
+def _prepare_front():
+    processes.raise_descriptor_limit()
+    processes.pin(processes.CLIENT_CPU)()
 
 
 def wait_until_it_answers(process, port, log_path):

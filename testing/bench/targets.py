@@ -47,10 +47,21 @@ def _cpu_against(scenario, peer, peer_scenario=None):
     return ratio
 
 
+def _cpu_between(scenario, ours, peer):
+    def ratio(results):
+        of_ours, of_peer = (results.of(scenario, name, "cpu_us") for name in (ours, peer))
+        return of_ours / of_peer if of_ours and of_peer else None
+    return ratio
+
+
 ALL = (
     Target("hello: CPU against the raw responder", 1.35, "x", lambda r: r.default("hello", "cpu_ratio")),
     Target("hello: system calls a request", 0.2, "", lambda r: r.default("hello", "syscalls")),
     Target("hello-close: CPU against uWSGI's sync worker", 1.0, "x", _cpu_against("hello-close", "uwsgi-sync")),
+    Target(
+        "nginx: CPU of the uwsgi protocol against uWSGI's sync worker", 1.0, "x",
+        _cpu_between("nginx", "nginx-greenring", "nginx-uwsgi-sync"),
+    ),
     Target("idle: resident bytes a connection", 512, "B", lambda r: r.default("idle", "first_bytes")),
     Target("spinners: p99 beside four that compute", 25_000, "µs", lambda r: r.default("spinners", "p99_us")),
     Target("sleep: requests a second, of 10,000", 9_800, "", lambda r: r.default("sleep", "rps"), at_least=True),

@@ -9,8 +9,9 @@ unprivileged user where this process is root, and ends with the context, or when
 
 from components.dns import SlowDns
 from components.mariadb import MariaDb
+from components.nginx import Nginx
 from components.page import SlowPage
 from components.postgres import Postgres
 from components.redis import Redis
 
-__all__ = ("MariaDb", "Postgres", "Redis", "SlowDns", "SlowPage")
+__all__ = ("MariaDb", "Nginx", "Postgres", "Redis", "SlowDns", "SlowPage")

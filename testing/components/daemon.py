@@ -20,8 +20,10 @@ class Daemon:
 
     stop_signal = signal.SIGTERM
 
-    def __init__(self):
+    def __init__(self, prepare_process=None):
+        """`prepare_process` is called in the program's process before it becomes the program."""
         self.port = None
+        self._prepare_process = prepare_process
         self.directory = None
         self._process = None
 
@@ -49,7 +51,8 @@ class Daemon:
             self.prepare()
             with self.log_path.open("wb") as log:
                 self._process = subprocess.Popen(self._unprivileged(self.command()), stdin=subprocess.DEVNULL,
-                                                 stdout=log, stderr=log, cwd=self.directory)
+                                                 stdout=log, stderr=log, cwd=self.directory,
+                                                 preexec_fn=self._prepare_process)
             self._wait_until_it_answers()
         except BaseException:
             self.stop()
