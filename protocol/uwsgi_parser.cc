@@ -127,8 +127,8 @@ class PacketParser {
       head_->method = value;
     } else if (name == "REQUEST_URI") {
       return CheckTarget(value, &head_->target) && CheckLine(value);
-    } else if (name == "REMOTE_ADDR") {
-      head_->remote_addr = value;
+    } else if (name.starts_with("REMOTE_")) {
+      if (name == "REMOTE_ADDR") head_->remote_addr = value;
       return CheckLine(value);
     }
     return true;

@@ -145,6 +145,7 @@ TEST_F(UwsgiParser, ACertificateHasLinesAndAHeaderHasNot) {
   EXPECT_EQ(Parse({{"REQUEST_METHOD", "GET"}, {"HTTP_X", "a\nb"}}), "400");
   EXPECT_EQ(Parse({{"REQUEST_METHOD", "GET"}, {"HTTP_X", "a\tb"}}), "complete");
   EXPECT_EQ(Parse({{"REQUEST_METHOD", "GET"}, {"QUERY_STRING", "a\nb"}}), "400");
+  EXPECT_EQ(Parse({{"REQUEST_METHOD", "GET"}, {"REMOTE_USER", "a\nb"}}), "400");
 }
 
 TEST_F(UwsgiParser, LimitsAreThoseOfHttp) {

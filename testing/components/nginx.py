@@ -1,7 +1,6 @@
 """nginx in front of a server that speaks the uwsgi protocol."""
 
 import os
-import signal
 import socket
 
 from components.daemon import Daemon
@@ -38,8 +37,6 @@ class Nginx(Daemon):
 
     Its files are its own, its workers run as the user that starts it, and its last words are in `log_path`.
     """
-
-    stop_signal = signal.SIGTERM
 
     def __init__(self, locations, prepare_process=None):
         super().__init__(prepare_process)
