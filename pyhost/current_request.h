@@ -29,7 +29,9 @@ typedef struct _ts PyThreadState;
 
 namespace greenring::pyhost {
 
+class CurrentCore;
 class PythonOsThread;
+class Response;
 
 class CurrentRequest final : private Exchange::Interrupter {
  public:
@@ -65,6 +67,16 @@ class CurrentRequest final : private Exchange::Interrupter {
   // For its application: see Exchange. Never parks.
   void SetTimeout(int64_t timeout_ns) { exchange_->SetTimeout(timeout_ns); }
   void SetCancelOnDisconnect(bool cancel) { exchange_->SetCancelOnDisconnect(cancel); }
+
+  // The core that runs it, and what its application has of it: borrowed, and null before and after it runs.
+  struct Parts {
+    CurrentCore* core = nullptr;
+    Response* response = nullptr;
+    PyObject* body = nullptr;  // wsgi.input
+    PyObject* environ = nullptr;
+  };
+  const Parts& parts() const { return parts_; }
+  Parts* mutable_parts() { return &parts_; }
 
   // What has not been raised yet will not be. Never parks.
   void WithdrawPosted();
@@ -117,6 +129,7 @@ class CurrentRequest final : private Exchange::Interrupter {
   PyThreadState* const state_;
   Exception timeout_{this};
   Exception cancelled_{this};
+  Parts parts_;
   std::string interrupted_at_;
   std::string cancel_reason_;
   bool interrupted_ = false;

@@ -160,6 +160,7 @@ const EnvironTemplate* EnvironBuilder::AddListener(const ListenerInfo& listener)
   SetConstant(base, "wsgi.run_once", PyRef(PyBool_FromLong(false)));
   SetConstant(base, "wsgi.file_wrapper", PyRef::Share(file_wrapper_.get()));
   SetConstant(base, "wsgi.input_terminated", PyRef(PyBool_FromLong(true)));
+  if (extras_) GREENRING_CHECK(PyDict_Update(base, extras_.get()) == 0);
   listeners_.push_back(std::move(added));
   return listeners_.back().get();
 }

@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "protocol/wire_protocol.h"
@@ -53,6 +54,9 @@ class EnvironBuilder {
 
   EnvironBuilder(const EnvironBuilder&) = delete;
   EnvironBuilder& operator=(const EnvironBuilder&) = delete;
+
+  // Keys that every later listener's environ has besides: a dictionary.
+  void SetExtras(PyRef extras) { extras_ = std::move(extras); }
 
   // Owned by the builder.
   const EnvironTemplate* AddListener(const ListenerInfo& listener);
@@ -96,6 +100,7 @@ class EnvironBuilder {
   const ServerInfo server_;
   const PyRef errors_;
   const PyRef file_wrapper_;
+  PyRef extras_;
   Keys keys_;
   PyRef empty_, get_, http10_;
   PyRef common_names_;                      // dict of the interned names, each to itself

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -90,6 +91,17 @@ class Exchange {
   // waits for it. INVALID_ARGUMENT when the body breaks its framing. Parks.
   virtual absl::StatusOr<size_t> ReadBody(char* data, size_t size) = 0;
 
+  // The same, but waits for it at most `timeout_ns`; 0: does not wait. DEADLINE_EXCEEDED: none has come, and the body
+  // can be read on. Parks.
+  virtual absl::StatusOr<size_t> ReadBodyWithin(char* data, size_t size, int64_t timeout_ns) = 0;
+
+  // How much of the current chunk of the body is still to come; 0 between chunks, and in a body that has none. Never
+  // parks.
+  virtual int64_t chunk_left_bytes() const = 0;
+
+  // What the head says: Content-Length; -1: nothing. Never parks.
+  virtual int64_t content_length() const = 0;
+
   // Head and whole body at once, and the end of the response: the hot path, instead of SendHead, SendBody and Finish.
   // `head` and `body` are copied or sent before it returns. May park on back-pressure. Parks.
   virtual absl::Status SendComplete(const protocol::ResponseEncoder& head, std::string_view body) = 0;
@@ -113,6 +125,22 @@ class Exchange {
 
   // The response has begun and cannot be completed: the connection must close so that the client notices. Never parks.
   virtual void Abort() = 0;
+
+  // The client's connection ends now, behind what was sent, whatever the application still does: nothing reaches the
+  // client any more, and that the client is gone does not interrupt the application. Never parks.
+  virtual void Disconnect() = 0;
+
+  // ---- for applications; none of these parks ----
+
+  // Unlike that of every other request of this process.
+  virtual uint64_t number() const = 0;
+
+  // The descriptor of the client's connection, which is the server's: to be duplicated, not closed or read. -1: none.
+  virtual int client_fd() const = 0;
+
+  // What the access log's line of this request is to have besides; the last value of a name counts.
+  virtual void SetLogVariable(std::string_view name, std::string_view value) = 0;
+  virtual std::optional<std::string> LogVariable(std::string_view name) const = 0;
 
   // ---- the end that a request is given from outside; none of these parks ----
 

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -62,6 +64,21 @@ class FakeExchange final : public Exchange {
     return size;
   }
 
+  // What has not come by itself never comes in time.
+  absl::StatusOr<size_t> ReadBodyWithin(char* data, size_t size, int64_t timeout_ns) override {
+    if (timeout_ns == kNeverNs || next_piece_ < pieces_arrived_) return ReadBody(data, size);
+    if (next_piece_ == pieces_.size() && read_failure_.ok()) return 0;
+    return absl::DeadlineExceededError("no more of the body has come");
+  }
+  int64_t chunk_left_bytes() const override { return chunk_left_bytes_; }
+  int64_t content_length() const override { return head_.content_length; }
+
+  // ReadBodyWithin finds so many pieces of the body there; and what it gives ends so long before a chunk does.
+  void SetArrived(size_t pieces, int64_t chunk_left_bytes) {
+    pieces_arrived_ = pieces;
+    chunk_left_bytes_ = chunk_left_bytes;
+  }
+
   absl::Status SendComplete(const protocol::ResponseEncoder& head, std::string_view body) override {
     absl::Status status = SendHead(head, static_cast<int64_t>(body.size()));
     if (status.ok() && !body.empty()) status = SendBody(body);
@@ -107,6 +124,20 @@ class FakeExchange final : public Exchange {
   }
 
   void Abort() override { aborted_ = true; }
+  void Disconnect() override {
+    disconnected_ = true;
+    sends_left_ = 0;
+  }
+
+  uint64_t number() const override { return 7; }
+  int client_fd() const override { return client_fd_; }
+  void SetLogVariable(std::string_view name, std::string_view value) override {
+    log_variables_[std::string(name)] = value;
+  }
+  std::optional<std::string> LogVariable(std::string_view name) const override {
+    const auto found = log_variables_.find(std::string(name));
+    return found != log_variables_.end() ? std::optional(found->second) : std::nullopt;
+  }
 
   void SetInterrupter(Interrupter* interrupter) override { interrupter_ = interrupter; }
   int64_t started_ns() const override { return started_ns_; }
@@ -131,6 +162,8 @@ class FakeExchange final : public Exchange {
   void Interrupt(CutShort reason) { interrupter_->OnCutShort(reason); }
   void ReportOverdue() { interrupter_->OnOverdue(); }
   void StartAt(int64_t started_ns) { started_ns_ = started_ns; }
+  void SetClientFd(int fd) { client_fd_ = fd; }
+  bool disconnected() const { return disconnected_; }
   int closes() const { return closes_; }
   int64_t timeout_ns() const { return timeout_ns_; }
   bool cancel_on_disconnect() const { return cancel_on_disconnect_; }
@@ -175,6 +208,11 @@ class FakeExchange final : public Exchange {
   bool cancel_on_disconnect_ = false;
   CutShort cut_short_ = CutShort::kNo;
   int closes_ = 0;
+  size_t pieces_arrived_ = 0;
+  int64_t chunk_left_bytes_ = 0;
+  int client_fd_ = -1;
+  bool disconnected_ = false;
+  std::map<std::string, std::string> log_variables_;
 };
 
 }  // namespace greenring::pyhost

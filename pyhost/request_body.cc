@@ -48,6 +48,14 @@ State* Readable(PyObject* self) {
   return state;
 }
 
+void NoteReceived(State* state, size_t size) {
+  if (size == 0) {
+    state->remaining_bytes = 0;
+  } else if (state->remaining_bytes > 0) {
+    state->remaining_bytes -= static_cast<int64_t>(size);
+  }
+}
+
 // The next bytes from the exchange: 0 at the end of the body, -1 with a Python error. Parks.
 Py_ssize_t Receive(State* state, char* out, size_t size) {
   if (state->remaining_bytes >= 0) size = std::min<uint64_t>(size, static_cast<uint64_t>(state->remaining_bytes));
@@ -60,11 +68,7 @@ Py_ssize_t Receive(State* state, char* out, size_t size) {
     RaiseExchangeError(received.status());
     return -1;
   }
-  if (*received == 0) {
-    state->remaining_bytes = 0;
-  } else if (state->remaining_bytes > 0) {
-    state->remaining_bytes -= static_cast<int64_t>(*received);
-  }
+  NoteReceived(state, *received);
   return static_cast<Py_ssize_t>(*received);
 }
 
@@ -247,6 +251,33 @@ void AttachRequestBody(PyObject* body, Exchange* exchange, const protocol::Reque
   state->remaining_bytes = head.content_length;  // -1 when chunked
   state->begin = state->end = 0;
   state->status = absl::OkStatus();
+}
+
+absl::Status ReadBodyChunk(PyObject* body, int64_t timeout_ns, std::string* chunk) {
+  State* const state = Readable(body);
+  if (state == nullptr) return absl::FailedPreconditionError("wsgi.input cannot be read");
+  if (state->begin < state->end) {  // what readline has read ahead
+    chunk->append(state->buffer.get() + state->begin, state->end - state->begin);
+    state->begin = state->end;
+    return absl::OkStatus();
+  }
+  while (state->remaining_bytes != 0 && chunk->size() < kChunkBytesMax) {
+    const size_t size_before = chunk->size();
+    chunk->resize(std::min(size_before + kBufferBytes, kChunkBytesMax));
+    state->reading = true;
+    const absl::StatusOr<size_t> received =
+        state->exchange->ReadBodyWithin(chunk->data() + size_before, chunk->size() - size_before, timeout_ns);
+    state->reading = false;
+    chunk->resize(size_before + (received.ok() ? *received : 0));
+    if (!received.ok()) {
+      const bool can_go_on = absl::IsCancelled(received.status()) || absl::IsDeadlineExceeded(received.status());
+      if (!can_go_on) state->status = received.status();
+      return received.status();
+    }
+    NoteReceived(state, *received);
+    if (state->exchange->chunk_left_bytes() == 0) break;
+  }
+  return absl::OkStatus();
 }
 
 void DetachRequestBody(PyObject* body) { StateOf(body)->exchange = nullptr; }

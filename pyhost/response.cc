@@ -85,7 +85,7 @@ void Response::Attach(Exchange* exchange) {
   exchange_ = exchange;
   owner_ = CurrentThreadToken();
   status_ = absl::OkStatus();
-  head_sent_ = finished_ = false;
+  head_sent_ = finished_ = disconnected_ = false;
   encoder_.Clear();
 }
 
@@ -119,7 +119,7 @@ PyObject* Response::StartResponse(PyObject* handle, PyObject* const* arguments, 
     RaiseAgain(exc_info);
     return nullptr;
   }
-  if (exc_info == nullptr && response->started()) {
+  if (exc_info == nullptr && response->encoder_.has_status()) {
     PyErr_SetString(PyExc_AssertionError, "start_response was called a second time without exc_info");
     return nullptr;
   }
@@ -199,6 +199,13 @@ bool Response::InTime() {
   return cut_short != CutShort::kCancelled || Note(absl::CancelledError("the request was cancelled"));
 }
 
+void Response::Disconnect() {
+  if (disconnected_) return;
+  if (encoder_.has_status() && !finished_) SendComplete({});
+  disconnected_ = true;
+  exchange_->Disconnect();
+}
+
 bool Response::SendHead(int64_t body_bytes) {
   if (gone()) return false;
   if (head_sent_) return true;
@@ -208,6 +215,7 @@ bool Response::SendHead(int64_t body_bytes) {
 }
 
 bool Response::SendComplete(std::string_view body) {
+  if (disconnected_) return true;
   if (gone()) return false;
   if (!head_sent_) {
     if (!InTime()) return false;
@@ -218,14 +226,15 @@ bool Response::SendComplete(std::string_view body) {
 }
 
 bool Response::Send(std::string_view piece, int64_t body_bytes) {
-  return SendHead(body_bytes) && Note(exchange_->SendBody(piece));
+  return disconnected_ || (SendHead(body_bytes) && Note(exchange_->SendBody(piece)));
 }
 
 bool Response::SendFile(int fd, int64_t offset, int64_t size_bytes) {
+  if (disconnected_) return true;
   return SendHead(size_bytes) && Note(exchange_->SendFile(fd, offset, size_bytes).status()) && Finish();
 }
 
-bool Response::Flush() { return !gone() && Note(exchange_->Flush()); }
+bool Response::Flush() { return disconnected_ || (!gone() && Note(exchange_->Flush())); }
 
 bool Response::Finish() { return finished_ = !gone() && Note(exchange_->Finish()); }
 
@@ -234,7 +243,7 @@ bool Response::Replace(std::string_view status, std::string_view text) {
   GREENRING_CHECK(encoder_.SetStatus(status) == nullptr);
   GREENRING_CHECK(encoder_.AddHeader("Content-Type", "text/plain") == nullptr);
   if (absl::IsCancelled(status_)) status_ = absl::OkStatus();
-  if (gone()) return false;
+  if (gone() || disconnected_) return false;
   head_sent_ = true;
   return finished_ = Note(exchange_->SendComplete(encoder_, text));
 }

@@ -43,8 +43,8 @@ class Response {
 
   PyObject* start_response() const { return start_response_.get(); }
 
-  // start_response has been called.
-  bool started() const { return encoder_.has_status(); }
+  // start_response has been called, or need not be any more.
+  bool started() const { return encoder_.has_status() || disconnected_; }
   bool head_sent() const { return head_sent_; }
   int64_t content_length() const { return encoder_.content_length(); }
 
@@ -68,6 +68,11 @@ class Response {
 
   // Parks at most briefly.
   bool Flush();
+
+  // The client gets the end of the response as it is, if it was started, and the end of its connection. Whatever the
+  // application gives from now on is dropped. Once; later calls have no effect. Parks.
+  void Disconnect();
+  bool disconnected() const { return disconnected_; }
 
   // Drops what the application started and answers with this text, even if it is late. Precondition: !head_sent().
   // Parks.
@@ -99,6 +104,7 @@ class Response {
   absl::Status status_;           // the first failure; CANCELLED without a head: it is too late for one
   bool head_sent_ = false;
   bool finished_ = false;
+  bool disconnected_ = false;
 };
 
 }  // namespace greenring::pyhost

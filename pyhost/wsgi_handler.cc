@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "pyhost/current_core.h"
 #include "pyhost/current_request.h"
 #include "pyhost/error_stream.h"
 #include "pyhost/file_wrapper.h"
@@ -15,7 +16,9 @@
 #include "pyhost/py_text.h"
 #include "pyhost/python_error.h"
 #include "pyhost/request_body.h"
+#include "pyhost/request_extension.h"
 #include "pyhost/response.h"
+#include "pyhost/thread_current_core.h"
 
 namespace greenring::pyhost {
 namespace {
@@ -60,9 +63,30 @@ struct WsgiHandler::Slot {
   PyRef body;
 };
 
-WsgiHandler::WsgiHandler(Application application, const ServerInfo& server, ErrorLog* error_log)
+// A core's number while it runs a request: one that was free before a new one.
+class WsgiHandler::ScopedNumber {
+ public:
+  explicit ScopedNumber(WsgiHandler* handler) : handler_(handler) {
+    std::vector<int>& free = handler_->free_numbers_;
+    value_ = free.empty() ? handler_->numbers_++ : free.back();
+    if (!free.empty()) free.pop_back();
+  }
+  ~ScopedNumber() { handler_->free_numbers_.push_back(value_); }
+  ScopedNumber(const ScopedNumber&) = delete;
+  ScopedNumber& operator=(const ScopedNumber&) = delete;
+
+  int value() const { return value_; }
+
+ private:
+  WsgiHandler* const handler_;
+  int value_;
+};
+
+WsgiHandler::WsgiHandler(Application application, const ServerInfo& server, ErrorLog* error_log,
+                         RequestExtension* extension)
     : application_(std::move(application)),
       error_log_(error_log),
+      extension_(extension),
       errors_(NewErrorStream(error_log)),
       response_type_(Response::NewHandleType()),
       body_type_(NewRequestBodyType()),
@@ -70,6 +94,9 @@ WsgiHandler::WsgiHandler(Application application, const ServerInfo& server, Erro
       close_name_(PyUnicode_InternFromString("close")),
       environs_(server, errors_.get(), file_wrapper_type_.get()) {
   GREENRING_CHECK(errors_ && response_type_ && body_type_ && file_wrapper_type_ && close_name_);
+  if (extension_ == nullptr) return;
+  environs_.SetExtras(PyRef(extension_->Constants()));
+  GREENRING_CHECK(PyErr_Occurred() == nullptr);
 }
 
 WsgiHandler::~WsgiHandler() { CloseErrorStream(errors_.get()); }
@@ -84,11 +111,18 @@ void WsgiHandler::Handle(const RequestInfo& request, Exchange* exchange) {
   AttachRequestBody(slot->body.get(), exchange, request.head);
   {
     CurrentRequest current(request.head, exchange, error_log_, request.request_id);
-    const bool ran = Run(request, slot.get());
+    current.mutable_parts()->response = &slot->response;
+    current.mutable_parts()->body = slot->body.get();
+    const ScopedNumber number(this);
+    const ThreadCurrentCore core(&current, exchange, number.value());
+    const bool ran = Run(request, &current, slot.get());
     if (exchange->cut_short() != CutShort::kNo) {
       HandleCutShort(&current, &slot->response, exchange);
     } else if (!ran) {
       HandleError(request, slot.get(), exchange);
+    }
+    if (extension_ != nullptr && !extension_->OnEnd(current.parts().core)) {
+      Log(request, "what was to be done after the request failed", TakeException().get());
     }
   }
   DetachRequestBody(slot->body.get());
@@ -103,21 +137,34 @@ std::unique_ptr<WsgiHandler::Slot> WsgiHandler::TakeSlot() {
 }
 
 // Calls the application and sends what it returns. False with a Python error.
-bool WsgiHandler::Run(const RequestInfo& request, Slot* slot) {
+bool WsgiHandler::Run(const RequestInfo& request, CurrentRequest* current, Slot* slot) {
   const PyRef environ = environs_.Build(request, slot->body.get());
   if (!environ) return false;
+  if (extension_ != nullptr && !extension_->OnBegin(current->parts().core, environ.get())) return false;
+  current->mutable_parts()->environ = environ.get();
   PyObject* arguments[] = {nullptr, environ.get(), slot->response.start_response()};
   const PyRef result(
       PyObject_Vectorcall(application_.callable.get(), arguments + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
-  if (!result) return false;
-  if (IsListOrTuple(result.get())) return SendSequence(result.get(), &slot->response);  // they have no close()
-  const bool sent = SendIterable(result.get(), &slot->response);
-  Close(request, result.get());
+  const bool sent = result && Send(request, current, result.get());
+  current->mutable_parts()->environ = nullptr;
   return sent;
 }
 
+bool WsgiHandler::Send(const RequestInfo& request, CurrentRequest* current, PyObject* result) {
+  if (IsListOrTuple(result) && AreAllBytes(result)) {  // they have no close()
+    return BeforeNext(current, /*was_empty=*/false) && SendSequence(result, current->parts().response);
+  }
+  const bool sent = SendIterable(result, current);
+  if (!IsListOrTuple(result)) Close(request, result);
+  return sent;
+}
+
+// What the application has asked to wait for before it goes on. False with a Python error.
+bool WsgiHandler::BeforeNext(CurrentRequest* current, bool was_empty) {
+  return extension_ == nullptr || extension_->BeforeNext(current->parts().core, current->parts().environ, was_empty);
+}
+
 bool WsgiHandler::SendSequence(PyObject* sequence, Response* response) {
-  if (!AreAllBytes(sequence)) return SendIterable(sequence, response);
   if (!RequireStart(*response)) return false;
   const Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
   std::string_view piece;
@@ -140,7 +187,8 @@ bool WsgiHandler::SendSequence(PyObject* sequence, Response* response) {
 }
 
 // Each piece is handed to the kernel before the application is asked for the next one.
-bool WsgiHandler::SendIterable(PyObject* iterable, Response* response) {
+bool WsgiHandler::SendIterable(PyObject* iterable, CurrentRequest* current) {
+  Response* const response = current->parts().response;
   FileRange range;
   if (FileRangeOf(iterable, file_wrapper_type_.get(), &range)) {
     if (!RequireStart(*response)) return false;
@@ -150,7 +198,8 @@ bool WsgiHandler::SendIterable(PyObject* iterable, Response* response) {
   }
   const PyRef iterator(PyObject_GetIter(iterable));
   if (!iterator) return false;
-  while (!response->gone()) {
+  for (bool was_empty = false; !response->gone();) {
+    if (!BeforeNext(current, was_empty)) return false;
     const PyRef item(PyIter_Next(iterator.get()));
     if (!item) {
       if (PyErr_Occurred() != nullptr || !RequireStart(*response)) return false;
@@ -159,7 +208,8 @@ bool WsgiHandler::SendIterable(PyObject* iterable, Response* response) {
     }
     std::string_view piece;
     if (!BytesView(item.get(), &piece)) return false;
-    if (piece.empty()) continue;
+    was_empty = piece.empty();
+    if (was_empty) continue;
     if (!RequireStart(*response)) return false;
     if (response->Send(piece)) response->Flush();
   }

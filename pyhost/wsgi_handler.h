@@ -24,13 +24,16 @@
 
 namespace greenring::pyhost {
 
+class CurrentCore;
 class CurrentRequest;
+class RequestExtension;
 class Response;
 
 class WsgiHandler {
  public:
-  // `error_log` must outlive it. GIL held.
-  WsgiHandler(Application application, const ServerInfo& server, ErrorLog* error_log);
+  // `error_log` and `extension`, which may be null, must outlive it. GIL held.
+  WsgiHandler(Application application, const ServerInfo& server, ErrorLog* error_log,
+              RequestExtension* extension = nullptr);
 
   // No Handle is running. GIL held, the interpreter still there.
   ~WsgiHandler();
@@ -47,11 +50,14 @@ class WsgiHandler {
 
  private:
   struct Slot;
+  class ScopedNumber;
 
   std::unique_ptr<Slot> TakeSlot();
-  bool Run(const RequestInfo& request, Slot* slot);
+  bool Run(const RequestInfo& request, CurrentRequest* current, Slot* slot);
+  bool Send(const RequestInfo& request, CurrentRequest* current, PyObject* result);
   bool SendSequence(PyObject* sequence, Response* response);
-  bool SendIterable(PyObject* iterable, Response* response);
+  bool SendIterable(PyObject* iterable, CurrentRequest* current);
+  bool BeforeNext(CurrentRequest* current, bool was_empty);
   void Close(const RequestInfo& request, PyObject* iterable);
   void HandleError(const RequestInfo& request, Slot* slot, Exchange* exchange);
   void HandleCutShort(CurrentRequest* request, Response* response, Exchange* exchange);
@@ -59,6 +65,7 @@ class WsgiHandler {
 
   const Application application_;
   ErrorLog* const error_log_;
+  RequestExtension* const extension_;
   const PyRef errors_;  // wsgi.errors
   const PyRef response_type_;
   const PyRef body_type_;
@@ -66,6 +73,8 @@ class WsgiHandler {
   const PyRef close_name_;
   EnvironBuilder environs_;
   std::vector<std::unique_ptr<Slot>> slots_;  // of requests that have ended; as many as ever ran at once
+  std::vector<int> free_numbers_;             // of cores
+  int numbers_ = 0;                           // given out so far
 };
 
 }  // namespace greenring::pyhost

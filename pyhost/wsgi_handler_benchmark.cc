@@ -43,6 +43,9 @@ constexpr const char kBrowserRequest[] =
 class NullExchange final : public Exchange {
  public:
   absl::StatusOr<size_t> ReadBody(char*, size_t) override { return 0; }
+  absl::StatusOr<size_t> ReadBodyWithin(char*, size_t, int64_t) override { return 0; }
+  int64_t chunk_left_bytes() const override { return 0; }
+  int64_t content_length() const override { return -1; }
   absl::Status SendComplete(const protocol::ResponseEncoder&, std::string_view) override { return absl::OkStatus(); }
   absl::Status SendHead(const protocol::ResponseEncoder&, int64_t) override { return absl::OkStatus(); }
   absl::Status SendBody(std::string_view) override { return absl::OkStatus(); }
@@ -50,6 +53,11 @@ class NullExchange final : public Exchange {
   absl::Status Flush() override { return absl::OkStatus(); }
   absl::Status Finish() override { return absl::OkStatus(); }
   void Abort() override {}
+  void Disconnect() override {}
+  uint64_t number() const override { return 1; }
+  int client_fd() const override { return -1; }
+  void SetLogVariable(std::string_view, std::string_view) override {}
+  std::optional<std::string> LogVariable(std::string_view) const override { return std::nullopt; }
   void SetInterrupter(Interrupter*) override {}
   int64_t started_ns() const override { return 0; }
   int64_t deadline_ns() const override { return INT64_MAX; }

@@ -58,6 +58,16 @@ void AccessLog::AppendObject(const Entry& entry, int64_t now_ns) {
     const std::string_view value = FindHeader(head, header).value_or("-");
     if (value != "-") AppendJsonField(name, value, &buffer_);
   }
+  if (entry.variables != nullptr && !entry.variables->empty()) {
+    buffer_ += ",\"vars\":{";
+    for (const auto& [name, value] : *entry.variables) {
+      if (buffer_.back() != '{') buffer_ += ',';
+      AppendJsonString(name, &buffer_);  // unlike the server's own it may have anything in it
+      buffer_ += ':';
+      AppendJsonString(value, &buffer_);
+    }
+    buffer_ += '}';
+  }
   buffer_ += "}\n";
 }
 
@@ -89,7 +99,17 @@ void AccessLog::AppendCombined(const Entry& entry, int64_t now_s) {
   AppendEscaped(FindHeader(head, "referer").value_or("-"));
   buffer_ += "\" \"";
   AppendEscaped(FindHeader(head, "user-agent").value_or("-"));
-  buffer_ += "\"\n";
+  buffer_ += '"';
+  if (entry.variables != nullptr) {
+    for (const auto& [name, value] : *entry.variables) {
+      buffer_ += ' ';
+      AppendEscaped(name);
+      buffer_ += "=\"";
+      AppendEscaped(value);
+      buffer_ += '"';
+    }
+  }
+  buffer_ += '\n';
 }
 
 void AccessLog::Flush() {

@@ -5,6 +5,9 @@
 //   log.Flush();
 //
 //   127.0.0.1 - - [31/Jan/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 13 "-" "curl/7.88.1"
+//
+// What the application adds follows the combined line as ` name="value"`; in JSON it is the object "vars".
+//
 //   {"time":"2026-01-31T12:00:00.000Z","request_id":"5b0c9f3e41d2-1f","client":"127.0.0.1", ... }
 //
 // What comes from the client is escaped, so no request can forge a line: as text a quote, a backslash and bytes outside
@@ -15,6 +18,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "protocol/request_head.h"
 #include "worker/log.h"
@@ -24,6 +29,9 @@ namespace greenring::worker {
 // The status that logs and statistics have for a request whose client left before its response began: nginx's.
 inline constexpr int kStatusClientGone = 499;
 
+// What an application adds to the line of a request (uwsgi.set_logvar), in its order.
+using LogVariables = std::vector<std::pair<std::string, std::string>>;
+
 class AccessLog {
  public:
   struct Entry {
@@ -31,6 +39,8 @@ class AccessLog {
     const protocol::RequestHead* head;  // without a method where the request could not be parsed
     int status = 0;                     // 0: no response was sent
     int64_t body_bytes = 0;
+
+    const LogVariables* variables = nullptr;  // null: none
 
     // As JSON only.
     std::string_view request_id = {};

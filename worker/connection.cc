@@ -209,6 +209,11 @@ void Connection::OnServed() {
   }
 }
 
+void Connection::Disconnect() {
+  if (stream_closed_ || broken()) return;
+  stream_.Close(exchange_->finished() ? ioloop::CloseMode::kLinger : CutShort());
+}
+
 void Connection::OnAbandoned() {
   exchange_->EndRequest();
   const bool answered = exchange_->AnswerAbandoned();

@@ -78,6 +78,9 @@ class Connection final : private ioloop::Stream::Handler, public DeadlineLink {
   // is closed. In the loop's context.
   void OnAbandoned();
 
+  // The application has given its last byte, and goes on without a client.
+  void Disconnect();
+
   // The core starts to wait for the client, and has ceased to: the time without progress is limited.
   void StartWait();
   void EndWait();

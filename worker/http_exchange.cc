@@ -160,13 +160,19 @@ void HttpExchange::ConsumeInput(size_t size) {
   connection_->OnInputConsumed();
 }
 
-absl::StatusOr<size_t> HttpExchange::ReadBody(char* data, size_t size) {
+absl::StatusOr<size_t> HttpExchange::ReadBodyWithin(char* data, size_t size, int64_t timeout_ns) {
   using State = protocol::BodyDecoder::State;
+  int64_t deadline_ns = kNeverNs;
+  if (timeout_ns != kNeverNs && connection_ != nullptr) {
+    const int64_t now_ns = connection_->service()->scheduler()->clock()->NowNs();
+    if (timeout_ns < kNeverNs - now_ns) deadline_ns = now_ns + timeout_ns;
+  }
   while (!request_body_.done()) {
     const std::string_view input = next_input()->view();
     if (input.empty()) {
-      absl::Status arrived = WaitForInput();
-      if (absl::IsCancelled(arrived)) return arrived;  // nothing is lost: the body can be read on, or be answered
+      absl::Status arrived = WaitForInput(deadline_ns);
+      // Nothing is lost: the body can be read on, or be answered.
+      if (absl::IsCancelled(arrived) || absl::IsDeadlineExceeded(arrived)) return arrived;
       if (!arrived.ok()) return Failed(arrived);
       continue;
     }
@@ -180,7 +186,7 @@ absl::StatusOr<size_t> HttpExchange::ReadBody(char* data, size_t size) {
   return 0;
 }
 
-absl::Status HttpExchange::WaitForInput() {
+absl::Status HttpExchange::WaitForInput(int64_t deadline_ns) {
   absl::Status usable = Usable();
   if (!usable.ok()) return usable;
   if (connection_->input_ended()) return absl::UnavailableError("the client closed the connection within the body");
@@ -192,10 +198,41 @@ absl::Status HttpExchange::WaitForInput() {
   const ClientWait wait(connection_);
   reader_ = scheduler->current();
   const green::ScopedWait noted(reader_, {.call = "request body", .fd = connection_->stream()->fd()});
-  const green::ParkResult result = scheduler->Park();
+  const green::ParkResult result = scheduler->Park(deadline_ns);
   reader_ = nullptr;
+  if (result == green::ParkResult::kTimedOut) return absl::DeadlineExceededError("no more of the body has come");
   if (result == green::ParkResult::kCancelled) return absl::CancelledError("the request was cancelled");
   return absl::OkStatus();
+}
+
+int64_t HttpExchange::chunk_left_bytes() const {
+  const bool has_chunks = head_.framing == protocol::BodyFraming::kChunked;
+  return has_chunks ? request_body_.remaining_hint() : 0;
+}
+
+void HttpExchange::Disconnect() {
+  watch_.SetCancelOnDisconnect(false);
+  failed_ = true;
+  if (connection_ != nullptr) connection_->Disconnect();
+}
+
+int HttpExchange::client_fd() const { return connection_ != nullptr ? connection_->stream()->fd() : -1; }
+
+void HttpExchange::SetLogVariable(std::string_view name, std::string_view value) {
+  for (auto& [known, text] : log_variables_) {
+    if (known == name) {
+      text = value;
+      return;
+    }
+  }
+  log_variables_.emplace_back(name, value);
+}
+
+std::optional<std::string> HttpExchange::LogVariable(std::string_view name) const {
+  for (const auto& [known, text] : log_variables_) {
+    if (known == name) return text;
+  }
+  return std::nullopt;
 }
 
 // The framing is broken: no response of the application can help, and what follows cannot be trusted.

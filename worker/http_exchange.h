@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,7 @@
 #include "protocol/simple_response.h"
 #include "pyhost/error_log.h"
 #include "pyhost/exchange.h"
+#include "worker/access_log.h"
 #include "worker/input_buffer.h"
 #include "worker/request_id.h"
 #include "worker/request_watch.h"
@@ -99,7 +101,7 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // ---- for logs, statistics and the list of requests ----
 
   // Unlike that of any other request of this process; 0: it has not begun.
-  uint64_t number() const { return number_; }
+  uint64_t number() const override { return number_; }
   // The client's or ours (request_id.h); valid until the next Start. Empty before it has begun.
   std::string_view request_id();
   pyhost::RequestName name() { return {.id = request_id(), .method = head_.method, .target = head_.target}; }
@@ -124,6 +126,8 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   int64_t response_body_bytes() const { return response_body_bytes_; }
   // A close must linger: the client may still be sending.
   bool body_unread() const { return !request_body_.done(); }
+  // What the application has for the access log.
+  const LogVariables& log_variables() const { return log_variables_; }
   // The Content-Length account at the end, for the error log.
   const protocol::ResponseBody& response_body() const { return response_body_; }
 
@@ -138,7 +142,10 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   void Shrink();
 
   // ---- pyhost::Exchange, on the core ----
-  absl::StatusOr<size_t> ReadBody(char* data, size_t size) override;
+  absl::StatusOr<size_t> ReadBody(char* data, size_t size) override { return ReadBodyWithin(data, size, kNeverNs); }
+  absl::StatusOr<size_t> ReadBodyWithin(char* data, size_t size, int64_t timeout_ns) override;
+  int64_t chunk_left_bytes() const override;
+  int64_t content_length() const override { return head_.content_length; }
   absl::Status SendComplete(const protocol::ResponseEncoder& head, std::string_view body) override;
   absl::Status SendHead(const protocol::ResponseEncoder& head, int64_t body_bytes) override;
   absl::Status SendBody(std::string_view data) override;
@@ -146,6 +153,10 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   absl::Status Flush() override;
   absl::Status Finish() override;
   void Abort() override { failed_ = true; }
+  void Disconnect() override;
+  int client_fd() const override;
+  void SetLogVariable(std::string_view name, std::string_view value) override;
+  std::optional<std::string> LogVariable(std::string_view name) const override;
   void SetInterrupter(Interrupter* interrupter) override { watch_.SetInterrupter(interrupter); }
   int64_t started_ns() const override { return watch_.started_ns(); }
   int64_t deadline_ns() const override { return watch_.deadline_ns(); }
@@ -167,7 +178,7 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // What of the input comes next: the rest of the head's buffer first.
   InputBuffer* next_input() { return head_input_.empty() ? &body_input_ : &head_input_; }
   void ConsumeInput(size_t size);
-  absl::Status WaitForInput();
+  absl::Status WaitForInput(int64_t deadline_ns);
   absl::Status RefuseBody(const protocol::BodyDecoder::Step& step);
   absl::Status SendPiece(std::string_view data);
   absl::Status Usable() const;
@@ -196,6 +207,7 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   } run_;
   RequestIds::Buffer id_buffer_;
   std::string_view request_id_;  // empty: nobody has asked yet
+  LogVariables log_variables_;
   int64_t response_body_bytes_ = 0;
   int status_ = 0;
   bool scanning_ = false;      // the head arrives in pieces

@@ -26,6 +26,7 @@ void HttpExchange::Start(Connection* connection, bool keep_input) {
   number_ = 0;
   run_ = {};
   request_id_ = {};
+  log_variables_.clear();
   response_body_bytes_ = 0;
   status_ = 0;
   continue_due_ = finished_ = failed_ = false;

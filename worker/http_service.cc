@@ -353,6 +353,7 @@ void HttpService::LogAccess(Connection* connection, HttpExchange* exchange, int 
                        .head = &exchange->head(),
                        .status = status,
                        .body_bytes = body_bytes,
+                       .variables = &exchange->log_variables(),
                        .request_id = exchange->request_id(),
                        .queue_ns = has_begun ? exchange->QueuedNs() : 0,
                        .run_ns = exchange->RunNs()},

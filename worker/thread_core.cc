@@ -106,6 +106,11 @@ class ThreadCore::RemoteExchange final : public pyhost::Exchange {
   absl::StatusOr<size_t> ReadBody(char* data, size_t size) override {
     return Call<absl::StatusOr<size_t>>([&] { return request_->ReadBody(data, size); });
   }
+  absl::StatusOr<size_t> ReadBodyWithin(char* data, size_t size, int64_t timeout_ns) override {
+    return Call<absl::StatusOr<size_t>>([&] { return request_->ReadBodyWithin(data, size, timeout_ns); });
+  }
+  int64_t chunk_left_bytes() const override { return request_->chunk_left_bytes(); }
+  int64_t content_length() const override { return request_->content_length(); }
   absl::Status SendComplete(const protocol::ResponseEncoder& head, std::string_view body) override {
     return Call<absl::Status>([&] { return request_->SendComplete(head, body); });
   }
@@ -126,6 +131,24 @@ class ThreadCore::RemoteExchange final : public pyhost::Exchange {
   }
   void Abort() override {
     OnLoop([&] { request_->Abort(); });
+  }
+
+  void Disconnect() override {
+    OnLoop([&] { request_->Disconnect(); });
+  }
+  uint64_t number() const override { return request_->number(); }
+  int client_fd() const override {
+    int fd = -1;
+    OnLoop([&] { fd = request_->client_fd(); });
+    return fd;
+  }
+  void SetLogVariable(std::string_view name, std::string_view value) override {
+    OnLoop([&] { request_->SetLogVariable(name, value); });
+  }
+  std::optional<std::string> LogVariable(std::string_view name) const override {
+    std::optional<std::string> value;
+    OnLoop([&] { value = request_->LogVariable(name); });
+    return value;
   }
 
   void SetInterrupter(Interrupter* interrupter) override {

@@ -35,6 +35,7 @@
 #include "pyhost/os_thread.h"
 #include "pyhost/preemption.h"
 #include "pyhost/recursion.h"
+#include "pyhost/uwsgi/module.h"
 #include "pyhost/wsgi_handler.h"
 #include "worker/access_log.h"
 #include "worker/connection.h"
@@ -53,6 +54,7 @@
 #include "worker/statistics_collector.h"
 #include "worker/thread_core.h"
 #include "worker/thread_dumper.h"
+#include "worker/uwsgi_host.h"
 
 namespace greenring::worker {
 namespace {
@@ -102,6 +104,13 @@ pyhost::RequestInfo InfoOf(HttpExchange* request) {
   const bool is_told = !request->head().remote_addr.empty();  // the other end is a web server: no need to ask for it
   return {request->head(), is_told ? kToldByVariables : connection->peer(), *connection->listener()->environ,
           request->request_id(), request->script_name_bytes()};
+}
+
+// For the application, if it is to have the module: what that is told here, beside what `host` tells.
+void RegisterUwsgi(const WorkerOptions& options, const std::vector<WorkerListener>& listeners, WorkerUwsgiHost* host) {
+  std::vector<int> sockets;
+  for (const WorkerListener& listener : listeners) sockets.push_back(listener.socket->fd());
+  pyhost::RegisterUwsgiModule(host, {.options = options.uwsgi_options, .sockets = std::move(sockets)});
 }
 
 // Serves with everything that was set up; destroyed in the reverse order of its making.
@@ -202,6 +211,8 @@ class Worker final : private CorePool::Runner,
     ReportStacks();
     return scheduler_.stats().live == 0 && scheduler_.stats().abandoned == 0 && threads_lost_ == 0;
   }
+
+  const HttpService* service() const { return &service_; }
 
   // Of the process, after Serve.
   int exit_code() const { return exit_code_; }
@@ -417,6 +428,8 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   LastResort last_resort(kExitUnfit);
 
   pyhost::RegisterModule();
+  WorkerUwsgiHost uwsgi_host(options, master, &error_log);
+  if (options.uwsgi_api) RegisterUwsgi(options, *listeners, &uwsgi_host);
   absl::StatusOr<std::unique_ptr<pyhost::Interpreter>> interpreter =
       pyhost::Interpreter::Start({.working_directory = options.working_directory,
                                   .python_path = options.python_path,
@@ -432,7 +445,9 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   if (!application.ok()) return application.status();
   WarnOfLongSwitchInterval(options, &error_log);
 
-  pyhost::WsgiHandler handler(*std::move(application), {}, &error_log);
+  pyhost::UwsgiModule::AfterImport();
+
+  pyhost::WsgiHandler handler(*std::move(application), {}, &error_log, pyhost::UwsgiModule::extension());
   std::vector<const pyhost::EnvironTemplate*> environs;
   std::vector<std::string> addresses;
   for (const WorkerListener& listener : *listeners) {
@@ -441,6 +456,7 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   }
 
   Worker worker(options, ring->get(), &handler, &error_log, access_log.get());
+  uwsgi_host.SetService(worker.service());
   const std::string description =
       absl::StrCat("serving ", options.application, " with engine ",
                    std::string(green::EngineName(options.cores.engine)), ", ", options.cores.cores_max,
@@ -460,6 +476,7 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
     std::fflush(nullptr);
     _exit(worker.exit_code());
   }
+  pyhost::UwsgiModule::AtExit();
   return worker.exit_code();
 }
 

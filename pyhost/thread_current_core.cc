@@ -1,0 +1,102 @@
+#include "pyhost/thread_current_core.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <time.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "base/clock.h"
+#include "green/scheduler.h"
+#include "pyhost/current_request.h"
+#include "pyhost/green_pool.h"
+#include "pyhost/interrupt.h"
+#include "pyhost/interrupt_errors.h"
+#include "pyhost/python.h"
+
+namespace greenring::pyhost {
+namespace {
+
+constexpr size_t kFdsOnStackMax = 8;
+
+void RaisePending() {
+  Interruptible* const interruptible = Interruptible::Current();
+  if (interruptible != nullptr && interruptible->RaisePending()) return;
+  PyErr_SetString(InterruptErrors::Cancelled(), "the wait was cancelled");
+}
+
+// ppoll until something is ready, without the GIL: on a green thread the executable's own, which parks. CPython raises
+// what ends the wait from outside, as it does for its own select.poll. Negative with a Python error.
+int PollUntil(pollfd* polled, size_t count, int64_t deadline_ns) {
+  for (;;) {
+    timespec left;
+    if (deadline_ns != kNeverNs) {
+      const int64_t left_ns = std::max<int64_t>(deadline_ns - Clock::Monotonic()->NowNs(), 0);
+      left = {.tv_sec = left_ns / kNanosecondsPerSecond, .tv_nsec = left_ns % kNanosecondsPerSecond};
+    }
+    int ready;
+    int error_number;
+    Py_BEGIN_ALLOW_THREADS ready = ppoll(polled, count, deadline_ns == kNeverNs ? nullptr : &left, nullptr);
+    error_number = errno;
+    Py_END_ALLOW_THREADS if (ready >= 0) return ready;
+    if (error_number != EINTR) {
+      errno = error_number;
+      PyErr_SetFromErrno(PyExc_OSError);
+      return -1;
+    }
+    if (PyErr_CheckSignals() < 0) return -1;
+  }
+}
+
+}  // namespace
+
+bool YieldThread() {
+  green::GreenThread* const self = GreenPool::in_forked_child() ? nullptr : green::GreenThread::Current();
+  if (self == nullptr) {
+    Py_BEGIN_ALLOW_THREADS sched_yield();
+    Py_END_ALLOW_THREADS return true;
+  }
+  self->scheduler()->Yield();
+  if (!self->cancel_pending()) return true;
+  RaisePending();
+  return false;
+}
+
+int WaitOnThread(std::span<const WaitFd> fds, int64_t timeout_ns) {
+  pollfd on_stack[kFdsOnStackMax];
+  std::vector<pollfd> more;
+  pollfd* polled = on_stack;
+  if (fds.size() > kFdsOnStackMax) {
+    more.resize(fds.size());
+    polled = more.data();
+  }
+  for (size_t i = 0; i < fds.size(); ++i) polled[i] = {.fd = fds[i].fd, .events = fds[i].events, .revents = 0};
+  int64_t deadline_ns = kNeverNs;
+  if (timeout_ns != kNeverNs) {
+    const int64_t now_ns = Clock::Monotonic()->NowNs();
+    if (timeout_ns < kNeverNs - now_ns) deadline_ns = now_ns + timeout_ns;
+  }
+  const int ready = PollUntil(polled, fds.size(), deadline_ns);
+  if (ready < 0) return CurrentCore::kFailed;
+  for (size_t i = 0; i < fds.size(); ++i) {
+    if (polled[i].revents == 0) continue;
+    if ((polled[i].revents & POLLNVAL) == 0) return fds[i].fd;
+    errno = EBADF;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return CurrentCore::kFailed;
+  }
+  return CurrentCore::kTimedOut;
+}
+
+ThreadCurrentCore::ThreadCurrentCore(CurrentRequest* request, Exchange* exchange, int number)
+    : request_(request), exchange_(exchange), number_(number) {
+  request_->mutable_parts()->core = this;
+}
+
+ThreadCurrentCore::~ThreadCurrentCore() {
+  attachment_.reset();
+  request_->mutable_parts()->core = nullptr;
+}
+
+}  // namespace greenring::pyhost

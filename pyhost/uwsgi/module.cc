@@ -1,0 +1,88 @@
+#include "pyhost/uwsgi/module.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "pyhost/py_ref.h"
+#include "pyhost/python.h"
+#include "pyhost/python_error.h"
+#include "pyhost/uwsgi/extension.h"
+#include "pyhost/uwsgi/parts.h"
+
+namespace greenring::pyhost {
+namespace {
+
+constexpr bool (*kParts[])(PyObject* module) = {
+    &AddAttributes, &AddWaits, &AddSockets, &AddChunks, &AddRequestCalls, &AddProcess, &AddAbsent,
+};
+
+PyModuleDef kModule = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "uwsgi",
+    .m_doc = "The interface of uWSGI's async modes, for programs that were written for it.",
+    .m_size = -1,
+    .m_methods = nullptr,
+    .m_slots = nullptr,
+    .m_traverse = nullptr,
+    .m_clear = nullptr,
+    .m_free = nullptr,
+};
+
+// For the process's life.
+constinit UwsgiHost* host = nullptr;
+const UwsgiOptions* options = nullptr;
+constinit PyObject* the_module = nullptr;
+constinit bool ready = false;
+
+PyObject* NewModule() {
+  PyRef module(PyModule_Create(&kModule));
+  if (!module) return nullptr;
+  for (const auto add : kParts) {
+    if (!add(module.get())) return nullptr;
+  }
+  the_module = Py_NewRef(module.get());
+  return module.release();
+}
+
+// The process goes on whatever its hooks do.
+void CallAndLog(const char* name) {
+  if (CallHook(name)) return;
+  const PyRef exception = TakeException();
+  Host()->Log(absl::StrCat("uwsgi.", name, " failed\n", FormatException(exception.get())));
+}
+
+}  // namespace
+
+UwsgiHost* Host() { return host; }
+const UwsgiOptions& Options() { return *options; }
+bool IsReady() { return ready; }
+PyObject* ModuleObject() { return the_module; }
+
+bool CallHook(const char* name) {
+  if (the_module == nullptr) return true;
+  const PyRef hook = PyRef::Share(PyDict_GetItemString(PyModule_GetDict(the_module), name));
+  if (!hook || hook.get() == Py_None) return true;
+  return static_cast<bool>(PyRef(PyObject_CallNoArgs(hook.get())));
+}
+
+void RegisterUwsgiModule(UwsgiHost* of_process, UwsgiOptions of_module) {
+  GREENRING_CHECK(host == nullptr);
+  host = of_process;
+  options = new UwsgiOptions(std::move(of_module));
+  GREENRING_CHECK(PyImport_AppendInittab("uwsgi", &NewModule) == 0);
+}
+
+RequestExtension* UwsgiModule::extension() { return host != nullptr ? UwsgiExtension() : nullptr; }
+
+void UwsgiModule::AfterImport() {
+  if (host == nullptr) return;
+  CallAndLog("post_fork_hook");
+  ready = true;
+}
+
+void UwsgiModule::AtExit() {
+  if (host != nullptr) CallAndLog("atexit");
+}
+
+}  // namespace greenring::pyhost

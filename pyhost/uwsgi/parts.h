@@ -1,0 +1,31 @@
+// The parts of the module `uwsgi`, each in the file of its name: what it adds to the module object. False with a Python
+// error. GIL held, at the first import.
+#pragma once
+
+#include "pyhost/python.h"
+#include "pyhost/uwsgi/module.h"
+
+namespace greenring::pyhost {
+
+bool AddAbsent(PyObject* module);
+bool AddAttributes(PyObject* module);
+bool AddChunks(PyObject* module);
+bool AddProcess(PyObject* module);
+bool AddRequestCalls(PyObject* module);
+bool AddSockets(PyObject* module);
+bool AddWaits(PyObject* module);
+
+// Of RegisterUwsgiModule; the host is there in every call of a part.
+UwsgiHost* Host();
+const UwsgiOptions& Options();
+
+// AfterImport has been called: the application is there.
+bool IsReady();
+
+// The module object; nullptr: nobody has imported it.
+PyObject* ModuleObject();
+
+// Calls the attribute `name` of the module, if it is there and not None. False with a Python error.
+bool CallHook(const char* name);
+
+}  // namespace greenring::pyhost
