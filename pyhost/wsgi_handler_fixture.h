@@ -20,6 +20,7 @@
 #include "pyhost/error_log.h"
 #include "pyhost/fake_exchange.h"
 #include "pyhost/python_test.h"
+#include "pyhost/request_extension.h"
 #include "pyhost/wsgi_handler.h"
 
 namespace greenring::pyhost {
@@ -49,8 +50,9 @@ class WsgiHandlerTest : public PythonTest {
       source.replace(at, 5, "start_response('200 OK', [('Content-Type', 'text/plain')])");
     }
     Execute(source);
-    handler_ = std::make_unique<WsgiHandler>(
-        Application{PyRef::Share(PyDict_GetItemString(globals_.get(), "app")), "test"}, ServerInfo{}, &log_);
+    handler_ =
+        std::make_unique<WsgiHandler>(Application{PyRef::Share(PyDict_GetItemString(globals_.get(), "app")), "test"},
+                                      ServerInfo{}, &log_, extension_);
     listener_ = handler_->AddListener({.server_name = "localhost", .server_port = "80"});
   }
 
@@ -99,6 +101,7 @@ class WsgiHandlerTest : public PythonTest {
   }
 
   MemoryLog log_;
+  RequestExtension* extension_ = nullptr;  // of the handlers of Serve
   std::unique_ptr<WsgiHandler> handler_;
   const EnvironTemplate* listener_ = nullptr;
 };

@@ -78,6 +78,17 @@ TEST_F(AccessLogTest, NoRequestCanForgeALine) {
   EXPECT_NE(Written().find("\"x\\x22 200 1\\x09\\xff\"\n"), std::string::npos) << Written();
 }
 
+TEST_F(AccessLogTest, WhatTheApplicationAddsFollowsAndCannotForgeALine) {
+  const LogVariables variables = {{"user", "anna"}, {"plan", "a\"b\n"}};
+  AccessLog log(file_.get());
+  log.Append({.client = "h", .head = &head_, .status = 200, .body_bytes = 1, .variables = &variables}, kNowNs);
+  log.SetFormat(LogFormat::kJson);
+  log.Append({.client = "h", .head = &head_, .status = 200, .body_bytes = 1, .variables = &variables}, kNowNs);
+  log.Flush();
+  EXPECT_NE(Written().find("\" user=\"anna\" plan=\"a\\x22b\\x0a\"\n"), std::string::npos) << Written();
+  EXPECT_NE(Written().find(",\"vars\":{\"user\":\"anna\",\"plan\":\"a\\\"b\\n\"}}\n"), std::string::npos) << Written();
+}
+
 TEST_F(AccessLogTest, ManyLinesAreWrittenWithoutAFlush) {
   AccessLog log(file_.get());
   for (int i = 0; i < 1000; ++i) log.Append({.client = "h", .head = &head_, .status = 200, .body_bytes = 1}, i);

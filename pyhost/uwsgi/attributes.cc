@@ -39,7 +39,8 @@ PyRef NewOptions() {
     return PyRef();
   }
   for (const auto& [name, value] : Options().options) {
-    if (!SetIn(options.get(), name.c_str(), value.empty() ? PyRef::Share(Py_True) : Bytes(value))) return PyRef();
+    const bool is_flag = value.empty() || value == "true";
+    if (!SetIn(options.get(), name.c_str(), is_flag ? PyRef::Share(Py_True) : Bytes(value))) return PyRef();
   }
   return options;
 }

@@ -16,7 +16,7 @@ class Extension final : public RequestExtension {
   PyObject* Constants() override;
   bool OnBegin(CurrentCore* core, PyObject* environ) override;
   bool BeforeNext(CurrentCore* core, PyObject* environ, bool was_empty) override;
-  bool OnEnd(CurrentCore*) override { return CallHook("after_req_hook"); }
+  bool OnEnd(CurrentCore*) override { return CallHook(end_hook_); }
 
  private:
   bool Tell(UwsgiRequest* state, PyObject* environ);
@@ -24,6 +24,7 @@ class Extension final : public RequestExtension {
   PyObject* core_key_ = nullptr;  // interned, for the process's life
   PyObject* timeout_key_ = nullptr;
   PyObject* ready_key_ = nullptr;
+  PyObject* end_hook_ = nullptr;
 };
 
 bool Set(PyObject* dictionary, PyObject* key, PyRef value) {
@@ -35,6 +36,7 @@ PyObject* Extension::Constants() {
   core_key_ = PyUnicode_InternFromString("uwsgi.core");
   timeout_key_ = PyUnicode_InternFromString("x-wsgiorg.fdevent.timeout");
   ready_key_ = PyUnicode_InternFromString("uwsgi.ready_fd");
+  end_hook_ = PyUnicode_InternFromString("after_req_hook");
   const PyRef module(PyImport_ImportModule("uwsgi"));
   PyRef constants(module ? PyDict_New() : nullptr);
   if (!constants) return nullptr;

@@ -47,7 +47,8 @@ PyObject* NewModule() {
 
 // The process goes on whatever its hooks do.
 void CallAndLog(const char* name) {
-  if (CallHook(name)) return;
+  const PyRef key(PyUnicode_InternFromString(name));
+  if (key && CallHook(key.get())) return;
   const PyRef exception = TakeException();
   Host()->Log(absl::StrCat("uwsgi.", name, " failed\n", FormatException(exception.get())));
 }
@@ -59,10 +60,10 @@ const UwsgiOptions& Options() { return *options; }
 bool IsReady() { return ready; }
 PyObject* ModuleObject() { return the_module; }
 
-bool CallHook(const char* name) {
+bool CallHook(PyObject* name) {
   if (the_module == nullptr) return true;
-  const PyRef hook = PyRef::Share(PyDict_GetItemString(PyModule_GetDict(the_module), name));
-  if (!hook || hook.get() == Py_None) return true;
+  const PyRef hook = PyRef::Share(PyDict_GetItemWithError(PyModule_GetDict(the_module), name));
+  if (!hook || hook.get() == Py_None) return PyErr_Occurred() == nullptr;
   return static_cast<bool>(PyRef(PyObject_CallNoArgs(hook.get())));
 }
 

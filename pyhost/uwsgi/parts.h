@@ -25,7 +25,7 @@ bool IsReady();
 // The module object; nullptr: nobody has imported it.
 PyObject* ModuleObject();
 
-// Calls the attribute `name` of the module, if it is there and not None. False with a Python error.
-bool CallHook(const char* name);
+// Calls the attribute `name`, a str, of the module, if it is there and not None. False with a Python error.
+bool CallHook(PyObject* name);
 
 }  // namespace greenring::pyhost
