@@ -164,6 +164,8 @@ void Scheduler::RunReady() {
   Scheduler* const outer = current_scheduler_;
   current_scheduler_ = this;
   FindRuntimeState();
+  // Green threads that do nothing but yield never let the run queue run dry: new work is not to wait for that.
+  if (switches_left_ <= 0 && !run_queue_.empty() && work_source_ != nullptr) work_source_->Refill();
   switches_left_ = kSwitchesPerPollMax;
   if (!yielded_to_loop_.empty() && IsTurnOfYielded()) run_queue_.PushBack(yielded_to_loop_.PopFront());
   while (switches_left_ > 0 && SomethingRunnable()) {

@@ -331,6 +331,20 @@ TEST_P(SchedulerTest, WorkBeyondTheSwitchesOfOneTurnDoesNotWaitForAnEvent) {
   RunToEnd();
 }
 
+TEST_P(SchedulerTest, WorkIsTakenUpAlthoughTheRunQueueNeverRunsDry) {
+  CountedWork work(&scheduler_, 3);
+  scheduler_.SetWorkSource(&work);
+  for (int i = 0; i < 2; ++i) {
+    scheduler_.Spawn([&] {
+      for (int yields = 0; work.done() < 3 && yields < 10 * Scheduler::kSwitchesPerPollMax; ++yields) {
+        scheduler_.Yield();
+      }
+      EXPECT_EQ(work.done(), 3);
+    });
+  }
+  RunToEnd();
+}
+
 TEST_P(SchedulerTest, StopLeavesParkedGreenThreadsAndRunContinuesThem) {
   GreenThread* sleeper = scheduler_.Spawn([this] {
     scheduler_.Park();

@@ -23,9 +23,9 @@ namespace greenring::pyhost {
 
 // What uwsgi.opt and other attributes say.
 struct UwsgiOptions {
-  std::map<std::string, std::string> options;  // uwsgi.opt, beside what is known here; "" and "true" are True
-  std::string loop = "async";                  // uwsgi.loop, as uWSGI names its loops
-  std::vector<int> sockets;                    // the listening ones; borrowed
+  std::map<std::string, std::string> options = {};  // uwsgi.opt, beside what is known here; "" and "true" are True
+  std::string loop = "async";                       // uwsgi.loop, as uWSGI names its loops
+  std::vector<int> sockets = {};                    // the listening ones; borrowed
   int64_t buffer_size_bytes = 4096;
 };
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 
 import uwsgi
 from routes import Routes, as_json, plain
@@ -46,24 +45,15 @@ def sleep_and_read(environ, start_response):
     return plain(start_response, environ["wsgi.input"].read())
 
 
-@application.at("/count")
-def count(environ, start_response):
-    """Appends to a list with the others, by turns."""
-    for number in range(int(environ["QUERY_STRING"])):
-        steps.append(environ["uwsgi.core"])
-        uwsgi.suspend()
+@application.at("/take-turns")
+def take_turns(environ, start_response):
+    """Two such requests append to one list, each when the other one has."""
+    core, steps_each = environ["uwsgi.core"], int(environ["QUERY_STRING"])
+    for _ in range(steps_each):
+        steps.append(core)
+        while steps[-1] == core and len(steps) < 2 * steps_each:
+            uwsgi.suspend()
     return as_json(start_response, steps)
-
-
-@application.at("/round-trips")
-def round_trips(environ, start_response):
-    """Nanoseconds of one suspend(), with whoever else is here."""
-    calls = int(environ["QUERY_STRING"])
-    suspend = uwsgi.suspend
-    began = time.perf_counter_ns()
-    for _ in range(calls):
-        suspend()
-    return as_json(start_response, (time.perf_counter_ns() - began) / calls)
 
 
 @application.at("/wait-fifo")
