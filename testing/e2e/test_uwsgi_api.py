@@ -167,6 +167,6 @@ class Hooks(unittest.TestCase):
         self.assertIn("atexit was called", server.log.text())
 
     def test_without_the_flag_there_is_no_module(self):
-        code, _, error = run_to_exit("--app=uwsgi_api_app", "--master=off", f"--chdir={APPS}", "--http=127.0.0.1:0")
+        code, _, error = run_to_exit("--app=uwsgi_api_app", f"--chdir={APPS}", "--http=127.0.0.1:0")
         self.assertNotEqual(code, 0)
         self.assertIn("No module named 'uwsgi'", error)
