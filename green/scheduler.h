@@ -59,8 +59,8 @@ class Poller {
   virtual void Wake() = 0;
 };
 
-// Work that waits for a green thread to take it up: asked when the run queue has run dry, before the loop is polled; and
-// once a poll while it does not, because green threads yield all the time.
+// Work that waits for a green thread to take it up: asked when the run queue has run dry, before the loop is polled;
+// and once a poll while it does not, because green threads yield all the time.
 class WorkSource {
  public:
   // May spawn or unpark green threads. In any context; never parks.
