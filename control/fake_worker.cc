@@ -83,6 +83,9 @@ worker::v1::FromWorker FakeWorker::Answer(const worker::v1::ToWorker& message) {
     answer.mutable_stack_text()->set_python("the stack");
   } else if (message.has_cancel_request()) {
     answer.mutable_cancelled();
+  } else if (message.has_uwsgi_signal()) {
+    uwsgi_signals_.push_back(message.uwsgi_signal().signal());
+    answer.mutable_signal_taken();
   }
   return answer;
 }
@@ -107,6 +110,7 @@ void FakeWorker::Tell(worker::v1::ToWorker message, std::vector<SharedFd> descri
     told_.push_back("routes");
     routes_ = {message.routes(), std::move(descriptors)};
   }
+  if (message.has_uwsgi_answer()) uwsgi_answers_[message.answer_to()] = message.uwsgi_answer();
   if (!message.has_drain() || draining_) return;
   told_.push_back("drain");
   draining_ = true;

@@ -51,6 +51,8 @@ class FakeWorker final : public WorkerHandle {
   // Counts so many more requests of `generation`.
   void Serve(int64_t generation, int requests, int errors, int64_t run_time_ns);
   void SendReport() { observer_->OnReport(report_); }
+  // As its module `uwsgi`. The answer is in uwsgi_answers, by `id`.
+  void CallUwsgi(int64_t id, const worker::v1::UwsgiCall& call) { observer_->OnUwsgiCall(id, call); }
 
   const std::string& name() const { return name_; }
   int slot() const { return slot_; }
@@ -64,6 +66,8 @@ class FakeWorker final : public WorkerHandle {
   bool draining() const { return draining_; }
   bool accepts() const { return ready_ && !draining_ && !stopped_accepting_; }
   Plan& plan() { return plan_; }
+  const std::map<int64_t, worker::v1::UwsgiAnswer>& uwsgi_answers() const { return uwsgi_answers_; }
+  const std::vector<int>& uwsgi_signals() const { return uwsgi_signals_; }
 
  private:
   void Later(int64_t delay_ns, std::function<void()> function);
@@ -90,6 +94,8 @@ class FakeWorker final : public WorkerHandle {
   worker::v1::FromWorker::Report report_;
   std::map<int64_t, std::function<void(absl::StatusOr<worker::v1::FromWorker>)>> questions_;
   int64_t last_question_ = 0;
+  std::map<int64_t, worker::v1::UwsgiAnswer> uwsgi_answers_;
+  std::vector<int> uwsgi_signals_;
   std::vector<std::unique_ptr<Timers::Timer>> timers_;
 };
 

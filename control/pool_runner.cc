@@ -12,7 +12,12 @@ PoolRunner::PoolRunner(const Environment& environment, v1::Pool pool, Host* host
       host_(host),
       desired_(std::move(pool)),
       sockets_(environment.sockets, desired_.name()),
-      workers_(environment.workers, desired_.name(), &sockets_, this) {
+      workers_(environment.workers, desired_.name(), &sockets_, this),
+      uwsgi_({.timers = environment.workers.worker.timers,
+              .events = environment.workers.worker.events,
+              .pool = desired_.name(),
+              .workers = &workers_},
+             this) {
   if (desired_.generation() == 0) desired_.set_generation(1);
   const google::protobuf::Timestamp now = environment_.workers.worker.timers->WallTime();
   if (!desired_.has_create_time()) *desired_.mutable_create_time() = now;

@@ -23,13 +23,14 @@
 #include "control/operations.h"
 #include "control/pool_sockets.h"
 #include "control/route_map.h"
+#include "control/uwsgi/uwsgi_desk.h"
 #include "control/worker_set.h"
 #include "greenring/control/v1/pool.pb.h"
 #include "greenring/control/v1/pool_service.pb.h"
 
 namespace greenring::control {
 
-class PoolRunner final : private WorkerSet::Owner {
+class PoolRunner final : private WorkerSet::Owner, private UwsgiDesk::Host {
  public:
   class Host {
    public:
@@ -40,6 +41,8 @@ class PoolRunner final : private WorkerSet::Owner {
     // Its routes or its addresses have changed, or it is deleted: who serves what has to be told anew, before its
     // workers are told what else has changed.
     virtual void OnRoutingChanged() = 0;
+    // One of its workers wants the server to end, which must not happen in this call.
+    virtual void OnStopAsked(const Caller& caller) = 0;
 
    protected:
     ~Host() = default;
@@ -136,6 +139,13 @@ class PoolRunner final : private WorkerSet::Owner {
   void OnStartFailed(const SupervisedWorker& worker, bool successor) override;
   void OnDied(const SupervisedWorker& worker) override;
   void OnApplyRefused(const SupervisedWorker& worker, int64_t generation, const std::string& why) override;
+  void OnReady(const SupervisedWorker& worker) override { uwsgi_.OnWorkerReady(worker); }
+  void OnEnded(const SupervisedWorker& worker) override { uwsgi_.OnWorkerEnded(worker); }
+  void OnUwsgiCall(SupervisedWorker* worker, int64_t id, const worker::v1::UwsgiCall& call) override {
+    uwsgi_.OnCall(worker, id, call);
+  }
+  absl::Status ReloadPool(const Caller& caller) override { return Reload(caller).status(); }
+  void StopServer(const Caller& caller) override { host_->OnStopAsked(caller); }
   void OnWorkersChanged() override;
 
   v1::Operation Begin(const std::string& verb, const std::string& target, const Caller& caller, Pending pending);
@@ -171,6 +181,7 @@ class PoolRunner final : private WorkerSet::Owner {
   v1::Pool desired_;
   PoolSockets sockets_;
   WorkerSet workers_;
+  UwsgiDesk uwsgi_;
   int64_t epoch_ = 1;
   int64_t last_epoch_ = 1;
   std::optional<Rollout> rollout_;

@@ -49,6 +49,8 @@ class SupervisedWorker final : private WorkerHandle::Observer {
     virtual void OnWorkerChanged(SupervisedWorker* worker) = 0;
     // It will not do as it was told to with Apply(pool, ...), and says why.
     virtual void OnApplyRefused(SupervisedWorker* worker, int64_t generation, const std::string& why) = 0;
+    // Its module `uwsgi` asks; to be answered with Tell of its handle.
+    virtual void OnUwsgiCall(SupervisedWorker* worker, int64_t id, const worker::v1::UwsgiCall& call) = 0;
     // The last call; the worker may be deleted in it.
     virtual void OnWorkerEnded(SupervisedWorker* worker) = 0;
 
@@ -135,6 +137,7 @@ class SupervisedWorker final : private WorkerHandle::Observer {
   void OnReport(const worker::v1::FromWorker::Report& report) override;
   void OnUnfit(const worker::v1::FromWorker::Unfit& unfit) override;
   void OnDraining(const worker::v1::FromWorker::Draining& draining) override;
+  void OnUwsgiCall(int64_t id, const worker::v1::UwsgiCall& call) override { owner_->OnUwsgiCall(this, id, call); }
   void OnEnded(const WorkerEnd& end) override;
 
   void SendRoutes();

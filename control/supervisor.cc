@@ -62,6 +62,11 @@ void Supervisor::Stop() {
   SweepLater();
 }
 
+void Supervisor::OnStopAsked(const Caller& caller) {
+  Warn("", absl::StrCat("the server stops: ", caller.name));
+  stop_ = environment_.timers->After(0, [this] { Stop(); });
+}
+
 void Supervisor::KillAll() {
   for (const auto& [name, runner] : runners_) runner->workers()->KillAll();
 }

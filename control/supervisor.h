@@ -110,6 +110,7 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
   void OnDesiredChanged(PoolRunner* runner) override;
   void OnPoolChanged(PoolRunner* runner) override;
   void OnRoutingChanged() override;
+  void OnStopAsked(const Caller& caller) override;
 
   absl::StatusOr<PoolRunner*> FindPool(const std::string& name) const;
   // "pools/web/workers/3" and what is below it: the worker, if it runs.
@@ -151,7 +152,8 @@ class Supervisor final : public ControlPlane, private PoolRunner::Host {
   Inboxes inboxes_;
   std::map<std::string, std::unique_ptr<PoolRunner>> runners_;
   std::unique_ptr<Timers::Timer> sweep_;
-  bool begun_ = false;  // all pools are there
+  std::unique_ptr<Timers::Timer> stop_;  // that a worker has asked for
+  bool begun_ = false;                   // all pools are there
   bool stopping_ = false;
   bool stopped_ = false;
 };

@@ -42,6 +42,8 @@ class WorkerHandle {
     virtual void OnReport(const worker::v1::FromWorker::Report& report) = 0;
     virtual void OnUnfit(const worker::v1::FromWorker::Unfit& unfit) = 0;
     virtual void OnDraining(const worker::v1::FromWorker::Draining& draining) = 0;
+    // To be answered with Tell: `id` is the answer's answer_to.
+    virtual void OnUwsgiCall(int64_t id, const worker::v1::UwsgiCall& call) = 0;
     virtual void OnEnded(const WorkerEnd& end) = 0;
 
    protected:
@@ -58,7 +60,7 @@ class WorkerHandle {
   virtual void Ask(worker::v1::ToWorker message, int64_t timeout_ns,
                    std::function<void(absl::StatusOr<worker::v1::FromWorker>)> done) = 0;
 
-  // Sends `message`, to which there is no answer (Drain, Dump, Routes), and `descriptors` with it.
+  // Sends `message`, to which there is no answer (Drain, Dump, Routes, UwsgiAnswer), and `descriptors` with it.
   virtual void Tell(worker::v1::ToWorker message, std::vector<SharedFd> descriptors) = 0;
 
   // SIGKILL.

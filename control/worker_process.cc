@@ -225,6 +225,8 @@ void Process::Dispatch(const FromWorker& message) {
       return observer_->OnUnfit(message.unfit());
     case FromWorker::kDraining:
       return observer_->OnDraining(message.draining());
+    case FromWorker::kUwsgiCall:
+      return observer_->OnUwsgiCall(message.id(), message.uwsgi_call());
     default:
       return;  // an answer to nothing
   }

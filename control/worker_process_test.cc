@@ -120,6 +120,7 @@ class WorkerProcessTest : public ::testing::Test, public WorkerHandle::Observer 
     reported_requests_ = report.statistics().requests();
   }
   void OnUnfit(const FromWorker::Unfit& unfit) override { unfit_ = unfit.reason(); }
+  void OnUwsgiCall(int64_t id, const worker::v1::UwsgiCall& call) override { calls_.emplace_back(id, call); }
   void OnDraining(const FromWorker::Draining&) override {}
   void OnEnded(const WorkerEnd& end) override {
     EXPECT_FALSE(end_.has_value());
@@ -134,6 +135,7 @@ class WorkerProcessTest : public ::testing::Test, public WorkerHandle::Observer 
   std::unique_ptr<WorkerHandle> worker_;
   std::optional<FromWorker::Ready> ready_;
   std::optional<WorkerEnd> end_;
+  std::vector<std::pair<int64_t, worker::v1::UwsgiCall>> calls_;
   std::function<void()> at_end_;
   int64_t reported_requests_ = 0;
   std::string unfit_;

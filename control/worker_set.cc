@@ -275,7 +275,8 @@ void WorkerSet::DumpAll() {
   }
 }
 
-void WorkerSet::OnWorkerReady(SupervisedWorker*) {
+void WorkerSet::OnWorkerReady(SupervisedWorker* worker) {
+  owner_->OnReady(*worker);
   start_error_.clear();
   configuration_is_to_blame_ = false;
   configuration_backoff_.Reset();
@@ -306,6 +307,7 @@ void WorkerSet::OnWorkerEnded(SupervisedWorker* ended) {
     leaving_.erase(place);
   }
   Record(*worker);
+  owner_->OnEnded(*worker);
   if (worker->end() == End::kDied) {
     ++restarts_;
     owner_->OnDied(*worker);

@@ -54,6 +54,10 @@ class WorkerSet final : private SupervisedWorker::Owner {
     virtual void OnStartFailed(const SupervisedWorker& worker, bool successor) = 0;
     virtual void OnDied(const SupervisedWorker& worker) = 0;
     virtual void OnApplyRefused(const SupervisedWorker& worker, int64_t generation, const std::string& why) = 0;
+    // As soon as it is so, before what follows from it is told. Workers that leave end, too.
+    virtual void OnReady(const SupervisedWorker& worker) = 0;
+    virtual void OnEnded(const SupervisedWorker& worker) = 0;
+    virtual void OnUwsgiCall(SupervisedWorker* worker, int64_t id, const worker::v1::UwsgiCall& call) = 0;
     // After each of those, and after everything else. The set has taken its own steps already.
     virtual void OnWorkersChanged() = 0;
 
@@ -138,6 +142,9 @@ class WorkerSet final : private SupervisedWorker::Owner {
   void OnWorkerReady(SupervisedWorker* worker) override;
   void OnWorkerChanged(SupervisedWorker* worker) override;
   void OnApplyRefused(SupervisedWorker* worker, int64_t generation, const std::string& why) override;
+  void OnUwsgiCall(SupervisedWorker* worker, int64_t id, const worker::v1::UwsgiCall& call) override {
+    owner_->OnUwsgiCall(worker, id, call);
+  }
   void OnWorkerEnded(SupervisedWorker* worker) override;
 
   void Changed();
