@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "pyhost/uwsgi/host.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
 #include "worker/master_link.h"
@@ -39,6 +40,8 @@ class MasterHandler final : public MasterLink::Handler {
     std::function<void(const WorkerOptions& options, int64_t generation, int canary_percent)> apply;
     // Begins a drain; 0: with the timeout that the worker has anyway.
     std::function<void(const std::string& reason, int64_t timeout_ns)> drain;
+    // Who has the module `uwsgi`; null: the application has not.
+    pyhost::UwsgiSignalSink* signals = nullptr;
   };
 
   explicit MasterHandler(Parts parts) : parts_(std::move(parts)) {}
@@ -53,6 +56,9 @@ class MasterHandler final : public MasterLink::Handler {
   }
   void Drain(const v1::ToWorker::Drain& drain) override;
   void Dump() override { parts_.dumper->Ask(); }
+  void TakeSignal(int signal) override {
+    if (parts_.signals != nullptr) parts_.signals->OnSignal(signal);
+  }
   void OnMasterGone(const std::string& why) override;
   void Observe(v1::FromWorker::Observed* observed) override;
   int DrainingRequests() override;

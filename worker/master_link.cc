@@ -59,8 +59,29 @@ void MasterLink::SendUnfit(const std::string& reason, bool draining) {
   Say(message);
 }
 
+void MasterLink::Ask(const v1::UwsgiCall& call, std::function<void(absl::StatusOr<v1::UwsgiAnswer>)> done) {
+  if (gone_ || stopping_) {
+    return done(absl::UnavailableError(gone_ ? "the master has gone" : "the worker ends"));
+  }
+  FromWorker message;
+  message.set_id(++last_id_);
+  *message.mutable_uwsgi_call() = call;
+  questions_[message.id()] = std::move(done);
+  Say(message);
+}
+
+void MasterLink::OnAnswer(int64_t id, absl::StatusOr<v1::UwsgiAnswer> answer) {
+  const auto question = questions_.extract(id);
+  if (!question.empty()) question.mapped()(std::move(answer));
+}
+
+void MasterLink::AnswerAll(const absl::Status& status) {
+  while (!questions_.empty()) OnAnswer(questions_.begin()->first, status);
+}
+
 void MasterLink::Stop() {
   stopping_ = true;
+  AnswerAll(absl::UnavailableError("the worker ends"));
   stop_deadline_ns_ = loop_->clock()->NowNs() + kLastWordsNs;
   if (listener_ != nullptr) loop_->scheduler()->Cancel(listener_);
   if (talker_ != nullptr) loop_->scheduler()->Unpark(talker_);
@@ -72,6 +93,7 @@ void MasterLink::OnGone(const std::string& why) {
   gone_ = true;
   queued_.clear();
   room_.Set();
+  AnswerAll(absl::UnavailableError("the master has gone"));
   if (talker_ != nullptr) loop_->scheduler()->Unpark(talker_);
   if (!stopping_) handler_->OnMasterGone(why);
 }
@@ -192,6 +214,12 @@ void MasterLink::Dispatch(const ToWorker& message) {
       return LookForNews();
     case ToWorker::kDump:
       return handler_->Dump();
+    case ToWorker::kUwsgiSignal:
+      handler_->TakeSignal(message.uwsgi_signal().signal());
+      answer.mutable_signal_taken();
+      return Answer(id, absl::OkStatus(), std::move(answer));
+    case ToWorker::kUwsgiAnswer:
+      return OnAnswer(message.answer_to(), message.uwsgi_answer());
     case ToWorker::kStart:
     case ToWorker::kRoutes:
     case ToWorker::WHAT_NOT_SET:

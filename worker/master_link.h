@@ -16,11 +16,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "green/scheduler.h"
@@ -48,6 +50,8 @@ class MasterLink {
     virtual void SetRoutes(const v1::ToWorker::Routes& routes, std::vector<UniqueFd> descriptors) = 0;
     virtual void Drain(const v1::ToWorker::Drain& drain) = 0;
     virtual void Dump() = 0;
+    // Hands the signal to the module `uwsgi`.
+    virtual void TakeSignal(int signal) = 0;
 
     // The link is over; `why` in words. Not after Stop.
     virtual void OnMasterGone(const std::string& why) = 0;
@@ -86,6 +90,10 @@ class MasterLink {
   // The worker should be replaced. Never parks.
   void SendUnfit(const std::string& reason, bool draining);
 
+  // `done` gets the answer, on a green thread of the link or in this call; UNAVAILABLE: the master has gone, or the
+  // link has been stopped. It must not park. Never parks.
+  void Ask(const v1::UwsgiCall& call, std::function<void(absl::StatusOr<v1::UwsgiAnswer>)> done);
+
   // Once, after Start. Never parks.
   void Stop();
 
@@ -94,6 +102,8 @@ class MasterLink {
   static constexpr int64_t kLookInChangeNs = 20 * kNanosecondsPerMillisecond;
   static constexpr int64_t kLastWordsNs = kNanosecondsPerSecond;
   static constexpr size_t kBacklogBytesMax = 1 << 20;
+  // Of questions; smaller ones were asked before there was a link.
+  static constexpr int64_t kFirstId = int64_t{1} << 32;
 
  private:
   void Listen();
@@ -109,6 +119,8 @@ class MasterLink {
   bool SendQueued();
   void GatherNews(bool last);
   void OnGone(const std::string& why);
+  void OnAnswer(int64_t id, absl::StatusOr<v1::UwsgiAnswer> answer);
+  void AnswerAll(const absl::Status& status);
   void OnThreadEnded();
 
   ioloop::EventLoop* const loop_;
@@ -128,6 +140,9 @@ class MasterLink {
   int draining_requests_ = -1;
   int64_t look_ns_ = 0;    // when to look for news next
   int64_t report_ns_ = 0;  // and when to report
+
+  int64_t last_id_ = kFirstId;
+  std::map<int64_t, std::function<void(absl::StatusOr<v1::UwsgiAnswer>)>> questions_;
 
   bool gone_ = false;
   bool stopping_ = false;

@@ -131,6 +131,7 @@ class MasterLinkDescriptorsTest : public ::testing::Test, public MasterLink::Han
   }
   void Drain(const ToWorker::Drain&) override {}
   void Dump() override {}
+  void TakeSignal(int) override {}
   void OnMasterGone(const std::string& why) override { gone_.push_back(why); }
   void Observe(FromWorker::Observed*) override {}
   int DrainingRequests() override { return -1; }

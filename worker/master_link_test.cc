@@ -113,6 +113,8 @@ class MasterLinkTest : public ::testing::Test, public MasterLink::Handler {
       if (message.has_stack_text()) text += "stack";
       if (message.has_cancelled()) text += "cancelled";
       if (message.has_stopped()) text += "stopped";
+      if (message.has_signal_taken()) text += "taken";
+      if (message.has_uwsgi_call()) absl::StrAppend(&text, "lock:", message.uwsgi_call().lock().lock());
       if (message.has_refused()) {
         absl::StrAppend(&text, message.refused().not_found() ? "not found:" : "refused:", message.refused().message());
       }
@@ -144,6 +146,7 @@ class MasterLinkTest : public ::testing::Test, public MasterLink::Handler {
   }
   void Drain(const ToWorker::Drain& drain) override { draining_requests_ = 3; }
   void Dump() override { ++dumps_; }
+  void TakeSignal(int signal) override { signals_.push_back(signal); }
   void OnMasterGone(const std::string& why) override { gone_.push_back(why); }
   void Observe(FromWorker::Observed* observed) override {
     for (int i = 0; i < generations_; ++i) {
@@ -171,6 +174,7 @@ class MasterLinkTest : public ::testing::Test, public MasterLink::Handler {
   int64_t requests_ = 0, reported_ = 0;
   int lists_ = 0;
   int dumps_ = 0;
+  std::vector<int> signals_;
   size_t target_bytes_ = 1;
   std::function<void()> stopped_;
   std::vector<std::string> addresses_;

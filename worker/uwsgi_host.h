@@ -10,18 +10,25 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/lock_table.h"
+#include "greenring/worker/v1/uwsgi.pb.h"
 #include "pyhost/error_log.h"
 #include "pyhost/uwsgi/host.h"
 #include "worker/http_service.h"
 #include "worker/master_start.h"
 #include "worker/options.h"
+#include "worker/uwsgi_link.h"
 
 namespace greenring::worker {
 
 class WorkerUwsgiHost final : public pyhost::UwsgiHost {
  public:
-  // `master` is null without one.
-  WorkerUwsgiHost(const WorkerOptions& options, const MasterStart* master, pyhost::ErrorLog* error_log);
+  // `master` is null without one. Both are used as long as it lives.
+  WorkerUwsgiHost(const WorkerOptions& options, MasterStart* master, pyhost::ErrorLog* error_log);
+
+  UwsgiLink* link() { return &link_; }
 
   // Nullptr: there is none any more.
   void SetService(const HttpService* service) { service_ = service; }
@@ -39,6 +46,7 @@ class WorkerUwsgiHost final : public pyhost::UwsgiHost {
   absl::Status RegisterSignal(int signal, const std::string& target) override;
   absl::Status SendSignal(int signal) override;
   absl::StatusOr<bool> IsRegistered(int signal) override;
+  absl::StatusOr<int> SignalFor(const std::string& name) override;
   absl::Status AddTimer(int signal, const pyhost::UwsgiTimer& timer) override;
   absl::Status AddCron(int signal, const pyhost::UwsgiCron& cron) override;
   absl::Status AddFileMonitor(int signal, const std::string& path) override;
@@ -47,11 +55,17 @@ class WorkerUwsgiHost final : public pyhost::UwsgiHost {
   absl::StatusOr<bool> IsLocked(int lock) override;
 
  private:
+  absl::Status Tell(const v1::UwsgiCall& call);
+  absl::Status LockHere(int lock);
+
   const int worker_id_;
   const int master_pid_;
   const int worker_count_;
   const int core_count_;
   pyhost::ErrorLog* const error_log_;
+  const bool has_master_;
+  UwsgiLink link_;
+  LockTable locks_;  // without a master; the GIL guards it
   const HttpService* service_ = nullptr;
 };
 

@@ -55,6 +55,7 @@
 #include "worker/thread_core.h"
 #include "worker/thread_dumper.h"
 #include "worker/uwsgi_host.h"
+#include "worker/uwsgi_link.h"
 
 namespace greenring::worker {
 namespace {
@@ -148,22 +149,25 @@ class Worker final : private CorePool::Runner,
   ~Worker() { scheduler_.RemoveTimer(&patience_); }
 
   // From the beginning of Serve on a master asks, and is told `ready`.
-  void Obey(MasterStart* master, const v1::FromWorker::Ready& ready) {
+  void Obey(MasterStart* master, UwsgiLink* uwsgi_link, const v1::FromWorker::Ready& ready) {
     ready_ = ready;
-    master_handler_.emplace(
-        MasterHandler::Parts{.service = &service_,
-                             .cores = &cores_,
-                             .dumper = &dumper_,
-                             .statistics = &statistics_,
-                             .requests = &requests_,
-                             .shared_addresses = &shared_addresses_,
-                             .apply = [this](const WorkerOptions& options, int64_t generation,
-                                             int canary_percent) { Apply(options, generation, canary_percent); },
-                             .drain = [this](const std::string& reason,
-                                             int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); }});
+    master_handler_.emplace(MasterHandler::Parts{
+        .service = &service_,
+        .cores = &cores_,
+        .dumper = &dumper_,
+        .statistics = &statistics_,
+        .requests = &requests_,
+        .shared_addresses = &shared_addresses_,
+        .apply = [this](const WorkerOptions& options, int64_t generation,
+                        int canary_percent) { Apply(options, generation, canary_percent); },
+        .drain = [this](const std::string& reason, int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); },
+        .signals = pyhost::UwsgiModule::signal_sink()});
     cores_.Apply(options_.cores, master->start.pool().generation(), /*canary_percent=*/0);
-    master_link_.emplace(&loop_, std::move(master->link), std::move(master->decoder), std::move(master->descriptors),
-                         &*master_handler_);
+    uwsgi_link->TakeOver(&scheduler_, [this, master] {
+      return &master_link_.emplace(&loop_, std::move(master->link), std::move(master->decoder),
+                                   std::move(master->descriptors), &*master_handler_);
+    });
+    uwsgi_link_ = uwsgi_link;
     service_.SetNeighbours(&shared_addresses_);
     master_ = master;
   }
@@ -340,7 +344,9 @@ class Worker final : private CorePool::Runner,
   void EndLoop() {
     scheduler_.RemoveTimer(&patience_);
     if (!master_link_.has_value()) return scheduler_.Stop();
-    if (!std::exchange(ending_, true)) master_link_->Stop();
+    if (std::exchange(ending_, true)) return;
+    uwsgi_link_->Stop();
+    master_link_->Stop();
   }
 
   void OnPatienceEnded() {
@@ -392,6 +398,7 @@ class Worker final : private CorePool::Runner,
   MasterStart* master_ = nullptr;
   std::optional<MasterHandler> master_handler_;
   std::optional<MasterLink> master_link_;
+  UwsgiLink* uwsgi_link_ = nullptr;
   v1::FromWorker::Ready ready_;
   bool ending_ = false;
   uint64_t overflows_reported_ = 0;
@@ -465,7 +472,7 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
     v1::FromWorker::Ready ready;
     ready.set_python_version(pyhost::PythonVersion());
     ready.set_description(description);
-    worker.Obey(master, ready);
+    worker.Obey(master, uwsgi_host.link(), ready);
   } else {
     Say(description);
     for (const std::string& address : addresses) Say(absl::StrCat("listening on ", address));

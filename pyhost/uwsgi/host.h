@@ -73,6 +73,8 @@ class UwsgiHost {
   // NOT_FOUND: nobody has registered it.
   virtual absl::Status SendSignal(int signal) = 0;
   virtual absl::StatusOr<bool> IsRegistered(int signal) = 0;
+  // A signal that nobody else has: the same one for the same `name` in each worker of the pool.
+  virtual absl::StatusOr<int> SignalFor(const std::string& name) = 0;
   virtual absl::Status AddTimer(int signal, const UwsgiTimer& timer) = 0;
   virtual absl::Status AddCron(int signal, const UwsgiCron& cron) = 0;
   virtual absl::Status AddFileMonitor(int signal, const std::string& path) = 0;
@@ -90,7 +92,8 @@ class UwsgiHost {
   ~UwsgiHost() = default;
 };
 
-// Who gets the signals that come for this worker: the module. In the loop's context, without the GIL. Never parks.
+// Who gets the signals that come for this worker: the module. On a green thread of the loop's that has no Python state.
+// It waits for the GIL, but for no handler.
 class UwsgiSignalSink {
  public:
   virtual void OnSignal(int signal) = 0;

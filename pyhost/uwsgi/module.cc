@@ -14,7 +14,7 @@ namespace greenring::pyhost {
 namespace {
 
 constexpr bool (*kParts[])(PyObject* module) = {
-    &AddAttributes, &AddWaits, &AddSockets, &AddChunks, &AddRequestCalls, &AddProcess, &AddAbsent,
+    &AddAttributes, &AddWaits, &AddSockets, &AddChunks, &AddRequestCalls, &AddProcess, &AddSignals, &AddLocks, &AddAbsent,
 };
 
 PyModuleDef kModule = {
@@ -72,9 +72,13 @@ void RegisterUwsgiModule(UwsgiHost* of_process, UwsgiOptions of_module) {
   host = of_process;
   options = new UwsgiOptions(std::move(of_module));
   GREENRING_CHECK(PyImport_AppendInittab("uwsgi", &NewModule) == 0);
+  GREENRING_CHECK(PyImport_AppendInittab("uwsgidecorators", &NewDecorators) == 0);
 }
 
 RequestExtension* UwsgiModule::extension() { return host != nullptr ? UwsgiExtension() : nullptr; }
+
+UwsgiSignalSink* UwsgiModule::signal_sink() { return host != nullptr ? SignalSink() : nullptr; }
+void UwsgiModule::SetSpawner(Spawner spawner) { SetHandlerSpawner(spawner); }
 
 void UwsgiModule::AfterImport() {
   if (host == nullptr) return;

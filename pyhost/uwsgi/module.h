@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "pyhost/python.h"
 #include "pyhost/request_extension.h"
 #include "pyhost/uwsgi/host.h"
 
@@ -39,6 +40,16 @@ class UwsgiModule {
 
   // For WsgiHandler; nullptr without RegisterUwsgiModule.
   static RequestExtension* extension();
+
+  // Who is to be told of the signals that come for this worker; nullptr without RegisterUwsgiModule.
+  static UwsgiSignalSink* signal_sink();
+
+  // Has `function`, which takes nothing and never raises, called where the engine runs what is no request; false with a
+  // Python error. GIL held; never parks.
+  using Spawner = bool (*)(PyObject* function);
+  // Who does that from now on, for engines whose cores are not threads; nullptr, as at the beginning: each in a green
+  // thread of its own.
+  static void SetSpawner(Spawner spawner);
 
   // The application is there: calls uwsgi.post_fork_hook, if it has set one, and what that raises goes to the log.
   // On the main thread. May run Python code that blocks.

@@ -10,8 +10,10 @@ namespace greenring::pyhost {
 bool AddAbsent(PyObject* module);
 bool AddAttributes(PyObject* module);
 bool AddChunks(PyObject* module);
+bool AddLocks(PyObject* module);
 bool AddProcess(PyObject* module);
 bool AddRequestCalls(PyObject* module);
+bool AddSignals(PyObject* module);
 bool AddSockets(PyObject* module);
 bool AddWaits(PyObject* module);
 
@@ -27,5 +29,13 @@ PyObject* ModuleObject();
 
 // Calls the attribute `name`, a str, of the module, if it is there and not None. False with a Python error.
 bool CallHook(PyObject* name);
+
+// Makes the module `uwsgidecorators`.
+PyObject* NewDecorators();
+
+// ---- signals.cc; see UwsgiModule ----
+
+UwsgiSignalSink* SignalSink();
+void SetHandlerSpawner(UwsgiModule::Spawner spawner);
 
 }  // namespace greenring::pyhost

@@ -50,6 +50,9 @@ class UwsgiRequest final : public CurrentCore::Attachment {
   // environ tells of a wait.
   bool told_environ = false;
 
+  // By uwsgi.signal_wait, last; -1: none.
+  int signal_received = -1;
+
   // A descriptor of the client's connection of the application's own; -1: the connection has none, or there is no
   // descriptor to be had (errno). Closed at the end, unless the application has done so. Never parks.
   int ClientFd(CurrentCore* core);

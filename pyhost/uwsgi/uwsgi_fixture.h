@@ -40,6 +40,7 @@ class FakeUwsgiHost final : public UwsgiHost {
   absl::Status RegisterSignal(int, const std::string&) override { return asked; }
   absl::Status SendSignal(int) override { return asked; }
   absl::StatusOr<bool> IsRegistered(int) override { return false; }
+  absl::StatusOr<int> SignalFor(const std::string&) override { return asked; }
   absl::Status AddTimer(int, const UwsgiTimer&) override { return asked; }
   absl::Status AddCron(int, const UwsgiCron&) override { return asked; }
   absl::Status AddFileMonitor(int, const std::string&) override { return asked; }
