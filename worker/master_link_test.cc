@@ -433,5 +433,66 @@ TEST_F(MasterLinkTest, AFrameThatIsTooLongEndsTheLink) {
   EXPECT_EQ(gone_, std::vector<std::string>{"it has sent what is no message"});
 }
 
+TEST_F(MasterLinkTest, QuestionsOfTheWorkerAreAnswered) {
+  Start();
+  Run();
+  Heard();
+  v1::UwsgiCall call;
+  call.mutable_lock()->set_lock(5);
+  std::vector<std::string> answers;
+  const auto done = [&answers](absl::StatusOr<v1::UwsgiAnswer> answer) {
+    answers.push_back(answer.ok() ? answer->message() : std::string(answer.status().message()));
+  };
+  link_->Ask(call, done);
+  link_->Ask(call, done);
+  Run();
+  const std::vector<FromWorker> asked = Received();
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[0].uwsgi_call().lock().lock(), 5);
+  EXPECT_NE(asked[0].id(), asked[1].id());
+  ToWorker answer;
+  answer.mutable_uwsgi_answer()->set_message("second");
+  answer.set_answer_to(asked[1].id());
+  Send(answer);
+  answer.set_answer_to(12345);  // to nothing
+  Send(answer);
+  Run();
+  EXPECT_EQ(answers, std::vector<std::string>{"second"});
+  link_->Stop();
+  EXPECT_EQ(answers, (std::vector<std::string>{"second", "the worker ends"}));
+  link_->Ask(call, done);
+  EXPECT_EQ(answers.back(), "the worker ends");
+  EXPECT_EQ(answers.size(), 3u);
+}
+
+TEST_F(MasterLinkTest, QuestionsToAMasterThatGoesHaveAnAnswer) {
+  Start();
+  Run();
+  std::vector<std::string> answers;
+  const auto done = [&answers](absl::StatusOr<v1::UwsgiAnswer> answer) {
+    answers.push_back(std::string(answer.status().message()));
+  };
+  link_->Ask({}, done);
+  Run();
+  EXPECT_TRUE(answers.empty());
+  ring_.PeerClose(peer_);
+  Run();
+  EXPECT_EQ(answers, std::vector<std::string>{"the master has gone"});
+  link_->Ask({}, done);
+  EXPECT_EQ(answers.size(), 2u);
+}
+
+TEST_F(MasterLinkTest, ASignalIsHandedOnAndAnswered) {
+  Start();
+  Run();
+  Heard();
+  ToWorker message;
+  message.mutable_uwsgi_signal()->set_signal(17);
+  Send(message);
+  Run();
+  EXPECT_EQ(signals_, std::vector<int>{17});
+  EXPECT_EQ(Heard(), "7=taken");
+}
+
 }  // namespace
 }  // namespace greenring::worker

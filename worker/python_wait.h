@@ -3,7 +3,7 @@
 //
 //   auto wait = std::make_shared<PythonWait<int>>();
 //   Begin([wait] { if (!wait->Set(42)) Undo(); });       // any thread, later or at once
-//   if (std::optional<int> result = wait->Take()) ...    // std::nullopt with a Python error: it was interrupted
+//   if (std::optional<int> result = wait->Take()) ...    // std::nullopt with a Python error: interrupted
 #pragma once
 
 #include <poll.h>
@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "pyhost/current_core.h"
+#include "pyhost/python.h"
 #include "pyhost/thread_current_core.h"
 
 namespace greenring::worker {
@@ -43,6 +44,11 @@ class PythonWait {
       const absl::MutexLock lock(&mutex_);
       if (result_.has_value()) return std::move(result_);
       event_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+      if (!event_.valid()) {
+        abandoned_ = true;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return std::nullopt;
+      }
     }
     const pyhost::WaitFd fds[] = {{.fd = event_.get(), .events = POLLIN}};
     pyhost::CurrentCore* const core = pyhost::CurrentCore::Get();

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "green/scoped_wait.h"
+#include "green/wait_note.h"
 #include "protocol/frame.h"
 #include "pyhost/gil.h"
 #include "worker/descriptors.h"
@@ -85,7 +87,9 @@ absl::StatusOr<UwsgiAnswer> UwsgiLink::Exchange(const UwsgiCall& call) {
   std::string kept;
   while (!answer.has_value() || !master_->decoder.at_boundary()) {
     std::string_view payload;
-    if (master_->decoder.Next(&payload) != protocol::FrameDecoder::Result::kFrame) {
+    const protocol::FrameDecoder::Result result = master_->decoder.Next(&payload);
+    if (result == protocol::FrameDecoder::Result::kTooLong) return MasterIsGone();
+    if (result == protocol::FrameDecoder::Result::kMore) {
       if (absl::Status status = ReceiveMore(); !status.ok()) return status;
       continue;
     }
@@ -148,7 +152,9 @@ void UwsgiLink::ServeOtherThreads() {
       }
     }
     for (Question& question : questions) Send(std::move(question));
-    if (questions.empty()) scheduler_->ParkUncancellable();
+    if (!questions.empty()) continue;
+    const green::ScopedWait noted(scheduler_->current(), {.call = "errands", .kind = green::WaitNote::Kind::kIdle});
+    scheduler_->ParkUncancellable();
   }
 }
 

@@ -163,10 +163,15 @@ class Worker final : private CorePool::Runner,
         .drain = [this](const std::string& reason, int64_t timeout_ns) { Drain(reason, /*exit_code=*/0, timeout_ns); },
         .signals = pyhost::UwsgiModule::signal_sink()});
     cores_.Apply(options_.cores, master->start.pool().generation(), /*canary_percent=*/0);
-    uwsgi_link->TakeOver(&scheduler_, [this, master] {
+    const auto make_link = [this, master] {
       return &master_link_.emplace(&loop_, std::move(master->link), std::move(master->decoder),
                                    std::move(master->descriptors), &*master_handler_);
-    });
+    };
+    if (options_.uwsgi_api) {
+      uwsgi_link->TakeOver(&scheduler_, make_link);
+    } else {
+      make_link();
+    }
     uwsgi_link_ = uwsgi_link;
     service_.SetNeighbours(&shared_addresses_);
     master_ = master;
@@ -345,7 +350,7 @@ class Worker final : private CorePool::Runner,
     scheduler_.RemoveTimer(&patience_);
     if (!master_link_.has_value()) return scheduler_.Stop();
     if (std::exchange(ending_, true)) return;
-    uwsgi_link_->Stop();
+    if (options_.uwsgi_api) uwsgi_link_->Stop();
     master_link_->Stop();
   }
 

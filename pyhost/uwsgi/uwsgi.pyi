@@ -140,6 +140,49 @@ def accepting(accepting: bool = ..., /) -> None:
 def listen_queue(socket: int = 0) -> int:
     """How many connections wait to be accepted. ValueError: there is no such socket."""
 
+# Signals, between the workers of a pool
+
+def register_signal(number: int, target: str, handler: Callable[[int], object], /) -> None:
+    """The handler is called for each signal of that number, in a green thread of its own."""
+
+def signal(number: int, remote: str = ..., /) -> None:
+    """Sends a signal to the workers that it was registered for."""
+
+def signal_wait(number: int = ..., /) -> bytes:
+    """Waits until a signal, or that one, comes for this worker."""
+
+def signal_received() -> int:
+    """The signal that ended the request's last signal_wait(); -1: none did."""
+
+def signal_registered(number: int, /) -> bool | None:
+    """True or None."""
+
+def add_timer(number: int, seconds: float, /) -> None:
+    """Sends the signal every so many seconds."""
+
+def add_ms_timer(number: int, milliseconds: float, /) -> None:
+    """Sends the signal every so many milliseconds."""
+
+def add_rb_timer(number: int, seconds: float, iterations: int = 0, /) -> None:
+    """Sends the signal so many seconds after the one before, and so many times; 0: for ever."""
+
+def add_cron(number: int, minute: int, hour: int, day: int, month: int, weekday: int, /) -> None:
+    """Sends the signal as a line of crontab says; -1: each, -5: every fifth."""
+
+def add_file_monitor(number: int, path: str, /) -> None:
+    """Sends the signal when a file or an entry of a directory changes."""
+
+# Locks of the pool, 0 to 255
+
+def lock(number: int = 0, /) -> None:
+    """Waits in line for it."""
+
+def unlock(number: int = 0, /) -> None:
+    """Who waits longest gets it."""
+
+def is_locked(number: int = 0, /) -> bool:
+    """Whether any worker of the pool holds it."""
+
 opt: Mapping[str, Any]
 version: bytes
 version_info: tuple[int, int, int, int, bytes]

@@ -37,18 +37,37 @@ class FakeUwsgiHost final : public UwsgiHost {
   absl::StatusOr<std::vector<UwsgiWorker>> Workers() override { return workers; }
   absl::Status Reload() override { return asked; }
   absl::Status Stop() override { return asked; }
-  absl::Status RegisterSignal(int, const std::string&) override { return asked; }
-  absl::Status SendSignal(int) override { return asked; }
+  absl::Status RegisterSignal(int signal, const std::string& target) override {
+    return Say("register", signal, target);
+  }
+  absl::Status SendSignal(int signal) override { return Say("send", signal, ""); }
   absl::StatusOr<bool> IsRegistered(int) override { return false; }
-  absl::StatusOr<int> SignalFor(const std::string&) override { return asked; }
-  absl::Status AddTimer(int, const UwsgiTimer&) override { return asked; }
-  absl::Status AddCron(int, const UwsgiCron&) override { return asked; }
-  absl::Status AddFileMonitor(int, const std::string&) override { return asked; }
-  absl::Status Lock(int) override { return asked; }
-  absl::Status Unlock(int) override { return asked; }
-  absl::StatusOr<bool> IsLocked(int) override { return false; }
+  absl::StatusOr<int> SignalFor(const std::string& name) override {
+    said.push_back(name);
+    return asked.ok() ? absl::StatusOr<int>(40 + static_cast<int>(said.size())) : asked;
+  }
+  absl::Status AddTimer(int signal, const UwsgiTimer& timer) override {
+    return Say("timer", signal, absl::StrCat(timer.period_ns, " ", timer.iterations, timer.from_last ? " rb" : ""));
+  }
+  absl::Status AddCron(int signal, const UwsgiCron& cron) override {
+    return Say("cron", signal,
+               absl::StrCat(cron.minute, " ", cron.hour, " ", cron.day, " ", cron.month, " ", cron.weekday));
+  }
+  absl::Status AddFileMonitor(int signal, const std::string& path) override { return Say("file", signal, path); }
+  absl::Status Lock(int lock) override { return Say("lock", lock, ""); }
+  absl::Status Unlock(int lock) override { return Say("unlock", lock, ""); }
+  absl::StatusOr<bool> IsLocked(int lock) override {
+    if (!asked.ok()) return asked;
+    return lock == 1;
+  }
+
+  absl::Status Say(const char* what, int number, const std::string& more) {
+    said.push_back(absl::StrCat(what, " ", number, more.empty() ? "" : " ", more));
+    return asked;
+  }
 
   std::vector<std::string> lines;
+  std::vector<std::string> said;  // to the master
   absl::StatusOr<std::vector<UwsgiWorker>> workers = absl::UnavailableError("no master");
   absl::Status asked = absl::UnavailableError("no master");
 
@@ -111,6 +130,7 @@ class UwsgiTest : public WsgiHandlerTest {
     WsgiHandlerTest::SetUp();
     extension_ = UwsgiModule::extension();
     host_.lines.clear();
+    host_.said.clear();
     host_.asked = absl::UnavailableError("no master");
     host_.workers = absl::UnavailableError("no master");
     core_.results.clear();
