@@ -47,17 +47,8 @@ std::string_view EngineName(Engine engine) {
       return "ucontext";
     case Engine::kFcontext:
       return "fcontext";
-    case Engine::kThread:
-      return "thread";
   }
   return "unknown";
-}
-
-std::optional<Engine> EngineFromName(std::string_view name) {
-  for (Engine engine : {Engine::kUcontext, Engine::kFcontext, Engine::kThread}) {
-    if (EngineName(engine) == name) return engine;
-  }
-  return std::nullopt;
 }
 
 Context::~Context() {

@@ -20,7 +20,6 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string_view>
 
 #include "base/sanitizers.h"
@@ -34,12 +33,9 @@ namespace greenring::green {
 enum class Engine : uint8_t {
   kUcontext,
   kFcontext,
-  kThread,  // an OS thread: of a worker's cores; no context is made of it
 };
 
 std::string_view EngineName(Engine engine);
-// "ucontext", "fcontext" or "thread"; nothing for other names.
-std::optional<Engine> EngineFromName(std::string_view name);
 
 class Context {
  public:
@@ -53,7 +49,6 @@ class Context {
 
   // Prepares `entry(argument)` to start on the given memory at the first switch to this context. With ucontext that
   // first switch makes two system calls; a scheduler reuses contexts together with their stacks, so once for each.
-  // Not with kThread (checked).
   void Make(Engine engine, void* stack_base, size_t stack_size_bytes, Entry entry, void* argument);
 
   // Where the stack pointer is of one that is suspended; nullptr before its first switch.

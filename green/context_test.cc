@@ -185,13 +185,6 @@ TEST(MixedEnginesTest, FcontextKeepsItsRoundingAcrossASwitchToUcontext) {
 }
 #endif
 
-TEST(EngineTest, NamesRoundTripAndUnknownNamesAreRefused) {
-  for (Engine engine : {Engine::kUcontext, Engine::kFcontext, Engine::kThread})
-    EXPECT_EQ(EngineFromName(EngineName(engine)), engine);
-  EXPECT_FALSE(EngineFromName("gevent").has_value());
-  EXPECT_FALSE(EngineFromName("").has_value());
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Engines, ContextTest,
     ::testing::Values(std::pair(Engine::kUcontext, Engine::kUcontext), std::pair(Engine::kUcontext, Engine::kFcontext),

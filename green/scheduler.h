@@ -154,7 +154,7 @@ class Scheduler {
 
   // What green threads are made of that are spawned from now on; those alive keep their engine and stack, and all
   // switch to each other. The stack of one that has other settings is unmapped soon after its end; so are those kept
-  // for reuse. A size that StackSlab allows, and not kThread (checked). Never parks.
+  // for reuse. A size that StackSlab allows (checked). Never parks.
   void SetSpawnSettings(const SpawnSettings& settings);
   const SpawnSettings& spawn_settings() const { return stock_->settings; }
 

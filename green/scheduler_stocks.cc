@@ -39,7 +39,6 @@ Scheduler::~Scheduler() {
 }
 
 ThreadStock* Scheduler::StockOf(const SpawnSettings& settings) {
-  GREENRING_CHECK(settings.engine != Engine::kThread);
   for (auto& stock : stocks_) {
     if (stock->settings == settings) return stock.get();
   }

@@ -18,7 +18,7 @@ class GreenThread;
 
 // What a green thread is made of.
 struct SpawnSettings {
-  Engine engine = Engine::kUcontext;                 // not kThread
+  Engine engine = Engine::kUcontext;
   size_t stack_size_bytes = kDefaultStackSizeBytes;  // rounded up to pages; the guard page comes on top
 
   bool operator==(const SpawnSettings&) const = default;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "pyhost/core_greenlet.h"
 #include "pyhost/core_thread.h"
 #include "pyhost/gil.h"
 #include "pyhost/interrupt_errors.h"
@@ -32,32 +33,37 @@ CurrentRequest::CurrentRequest(const protocol::RequestHead& head, Exchange* exch
       exchange_(exchange),
       error_log_(error_log),
       request_id_(request_id),
-      interruptible_(Interruptible::Current()),
-      os_thread_(interruptible_ == nullptr ? PythonOsThread::Current() : nullptr),
+      greenlet_(CoreGreenlet::Current()),
+      interruptible_(greenlet_ == nullptr ? Interruptible::Current() : nullptr),
+      os_thread_(greenlet_ == nullptr && interruptible_ == nullptr ? PythonOsThread::Current() : nullptr),
       state_(PyThreadState_Get()) {
-  GREENRING_CHECK(interruptible_ != nullptr || os_thread_ != nullptr);
-  if (interruptible_ != nullptr) {
-    interruptible_->set_request(this);
-  } else {
-    os_thread_->set_request(this);
-  }
+  SetPlaceRequest(this);
   exchange_->SetInterrupter(this);
 }
 
 CurrentRequest::~CurrentRequest() {
   exchange_->SetInterrupter(nullptr);
   WithdrawPosted();
-  if (interruptible_ != nullptr) {
-    interruptible_->set_request(nullptr);
-  } else {
-    os_thread_->set_request(nullptr);
-  }
+  SetPlaceRequest(nullptr);
   if (report_ != nullptr) report_->request = nullptr;
+}
+
+void CurrentRequest::SetPlaceRequest(CurrentRequest* request) {
+  if (greenlet_ != nullptr) return greenlet_->set_request(request);
+  if (interruptible_ != nullptr) return interruptible_->set_request(request);
+  GREENRING_CHECK(os_thread_ != nullptr);
+  os_thread_->set_request(request);
+}
+
+green::Scheduler* CurrentRequest::scheduler() const {
+  if (greenlet_ != nullptr) return greenlet_->thread()->scheduler();
+  return interruptible_ != nullptr ? interruptible_->thread()->scheduler() : nullptr;
 }
 
 CurrentRequest* CurrentRequest::Of(const green::GreenThread* thread) {
   const Interruptible* const interruptible = Interruptible::Of(thread);
   if (interruptible != nullptr) return interruptible->request();
+  if (const CoreGreenlet* const greenlet = CoreGreenlet::Of(thread); greenlet != nullptr) return greenlet->request();
   const CoreThread* const core = CoreThread::Of(thread);
   return core != nullptr && core->python() != nullptr ? core->python()->request() : nullptr;
 }
@@ -70,7 +76,7 @@ CurrentRequest* CurrentRequest::Current() {
 }
 
 int64_t CurrentRequest::AgeNs() const {
-  Clock* const clock = interruptible_ != nullptr ? interruptible_->thread()->scheduler()->clock() : Clock::Monotonic();
+  Clock* const clock = scheduler() != nullptr ? scheduler()->clock() : Clock::Monotonic();
   return clock->NowNs() - exchange_->started_ns();
 }
 
@@ -93,13 +99,15 @@ void CurrentRequest::OnCancelled(const std::string& reason) {
   cancelled_.Post(CutShort::kCancelled);
 }
 
-std::string CurrentRequest::PythonStack() { return FormatPythonStack(state_); }
+std::string CurrentRequest::PythonStack() {
+  return greenlet_ != nullptr ? greenlet_->PythonStack() : FormatPythonStack(state_);
+}
 
 // To look at a stack takes the GIL, and so a green thread of its own.
 void CurrentRequest::OnOverdue() {
-  if (interruptible_ == nullptr) return error_log_->RequestMessage(name(), OverdueMessage());
+  if (scheduler() == nullptr) return error_log_->RequestMessage(name(), OverdueMessage());
   report_ = new Report{this};
-  interruptible_->thread()->scheduler()->Spawn(
+  scheduler()->Spawn(
       [report = report_] {
         const ScopedPythonThread python;
         WriteReport(report);
@@ -115,8 +123,8 @@ void CurrentRequest::WriteReport(Report* report) {
   request->error_log_->RequestMessage(request->name(), request->OverdueMessage());
 }
 
-std::string CurrentRequest::OverdueMessage() const {
-  const std::string stack = FormatPythonStack(state_);
+std::string CurrentRequest::OverdueMessage() {
+  const std::string stack = PythonStack();
   return absl::StrCat("still running after ", SecondsOf(AgeNs()), " s, ",
                       interrupted_ ? "although greenring.RequestTimeout was raised in it"
                                    : "and greenring.RequestTimeout could not be raised in it",
@@ -127,12 +135,14 @@ void CurrentRequest::Exception::Post(CutShort reason) {
   if (state() == State::kPosted) return;
   Rearm();
   reason_ = reason;
+  if (request_->greenlet_ != nullptr) return request_->greenlet_->Post(this);
   if (request_->interruptible_ != nullptr) return request_->interruptible_->Post(this);
   const bool timed_out = reason == CutShort::kTimedOut;
   request_->os_thread_->Post(this, timed_out ? InterruptErrors::RequestTimeout() : InterruptErrors::Cancelled());
 }
 
 void CurrentRequest::Exception::Withdraw() {
+  if (request_->greenlet_ != nullptr) return request_->greenlet_->Withdraw(this);
   if (request_->interruptible_ != nullptr) return request_->interruptible_->Withdraw(this);
   request_->os_thread_->Withdraw(this);
 }
@@ -154,7 +164,7 @@ PyObject* CurrentRequest::Exception::NewException() {
 
 void CurrentRequest::Exception::OnRaised() {
   request_->interrupted_ = true;
-  request_->interrupted_at_ = FormatPythonStack(PyThreadState_Get());
+  request_->interrupted_at_ = request_->PythonStack();
 }
 
 }  // namespace greenring::pyhost

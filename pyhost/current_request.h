@@ -9,7 +9,8 @@
 // the same is reported in the error log with its Python stack.
 //
 // Scheduler's thread only; or on the core's own OS thread (python_os_thread.h): then whoever interrupts it holds the
-// GIL, and the exchange answers started_ns and deadline_ns on any thread.
+// GIL, and the exchange answers started_ns and deadline_ns on any thread. Where greenlets share a green thread it must
+// not be on the stack, which is copied away while others run.
 #pragma once
 
 #include <cstdint>
@@ -29,14 +30,15 @@ typedef struct _ts PyThreadState;
 
 namespace greenring::pyhost {
 
+class CoreGreenlet;
 class CurrentCore;
 class PythonOsThread;
 class Response;
 
 class CurrentRequest final : private Exchange::Interrupter {
  public:
-  // On the core's green thread, which has a ScopedPythonThread, or on its OS thread (os_thread.h); all of it outlives
-  // this. GIL held. Never parks.
+  // On the core's green thread, which has a ScopedPythonThread, on its OS thread (os_thread.h) or on its greenlet
+  // (core_greenlet.h); all of it outlives this. GIL held. Never parks.
   CurrentRequest(const protocol::RequestHead& head, Exchange* exchange, ErrorLog* error_log,
                  std::string_view request_id = {});
 
@@ -50,7 +52,7 @@ class CurrentRequest final : private Exchange::Interrupter {
   // runs none. Never parks.
   static CurrentRequest* Of(const green::GreenThread* thread);
 
-  // That of the current thread, green or not. Never parks.
+  // That of the current thread, green or not, or greenlet. Never parks.
   static CurrentRequest* Current();
 
   std::string_view method() const { return head_.method; }
@@ -112,7 +114,9 @@ class CurrentRequest final : private Exchange::Interrupter {
 
   struct Report;
 
-  std::string OverdueMessage() const;
+  void SetPlaceRequest(CurrentRequest* request);
+  green::Scheduler* scheduler() const;  // nullptr: it runs on an OS thread
+  std::string OverdueMessage();
 
   void OnCutShort(CutShort reason) override;
   void OnCancelled(const std::string& reason) override;
@@ -124,8 +128,10 @@ class CurrentRequest final : private Exchange::Interrupter {
   Exchange* const exchange_;
   ErrorLog* const error_log_;
   const std::string_view request_id_;
-  Interruptible* const interruptible_;  // nullptr: it runs on an OS thread
-  PythonOsThread* const os_thread_;     // nullptr: on a green thread
+  // Where it runs: one of the three, the others are null.
+  CoreGreenlet* const greenlet_;
+  Interruptible* const interruptible_;  // of a green thread
+  PythonOsThread* const os_thread_;
   PyThreadState* const state_;
   Exception timeout_{this};
   Exception cancelled_{this};

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "pyhost/hub.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/python.h"
 #include "pyhost/python_os_thread.h"
@@ -10,6 +11,7 @@ namespace greenring::pyhost {
 
 void RaiseExchangeError(const absl::Status& status) {
   if (absl::IsCancelled(status)) {
+    if (Hub* const hub = Hub::Current(); hub != nullptr && hub->RaisePending()) return;
     if (Interruptible* const self = Interruptible::Current(); self != nullptr && self->RaisePending()) return;
     if (PythonOsThread* const self = PythonOsThread::Current(); self != nullptr && self->RaisePending()) return;
   }

@@ -64,7 +64,9 @@ Interruptible::~Interruptible() {
 Interruptible* Interruptible::CurrentOrNew() {
   green::GreenThread* const thread = green::GreenThread::Current();
   if (thread == nullptr || thread->is_os_thread()) return nullptr;
-  if (Interruptible* const interruptible = Of(thread); interruptible != nullptr) return interruptible;
+  if (Interruptible* const interruptible = Of(thread); interruptible != nullptr) {
+    return interruptible->hub() == nullptr ? interruptible : nullptr;
+  }
   // Deleted at the green thread's end, as the values of pthread keys are.
   static const pthread_key_t key = [] {
     pthread_key_t created;

@@ -39,7 +39,9 @@ typedef struct _ts PyThreadState;
 
 namespace greenring::pyhost {
 
+class CoreGreenlet;
 class CurrentRequest;
+class Hub;
 class Interruptible;
 class PythonOsThread;
 
@@ -71,6 +73,7 @@ class Interrupt : public ListLink {
  private:
   friend class Interruptible;
   friend class PythonOsThread;  // OS threads' (python_os_thread.h)
+  friend class CoreGreenlet;    // greenlets' (core_greenlet.h)
 
   // A new exception object; null with a Python error, which is raised instead. On the interrupted green thread; and
   // before, wherever it has to be known of what class it will be (then it is thrown away). GIL held. Never parks.
@@ -124,7 +127,7 @@ class Interruptible {
   }
 
   // The same; one that has none gets one, until its end. Nullptr: not on a green thread that can be interrupted (the
-  // main thread of CPython cannot). GIL held. Never parks.
+  // main thread of CPython cannot, and a hub's has many requests). GIL held. Never parks.
   static Interruptible* CurrentOrNew();
 
   green::GreenThread* thread() const { return thread_; }
@@ -163,6 +166,10 @@ class Interruptible {
   // The request that it runs (current_request.h); nullptr if it runs none.
   CurrentRequest* request() const { return request_; }
   void set_request(CurrentRequest* request) { request_ = request; }
+
+  // Whose greenlets run here (hub.h); nullptr: no hub's. The request is then that of the greenlet that runs.
+  Hub* hub() const { return hub_; }
+  void set_hub(Hub* hub) { hub_ = hub; }
 
   // For posix::CancelAnswer. On a green thread; without the GIL.
   static int OnCancelled(bool may_fail);
@@ -217,6 +224,7 @@ class Interruptible {
   green::GreenThread* const thread_;
   PyThreadState* python_state_ = nullptr;
   CurrentRequest* request_ = nullptr;
+  Hub* hub_ = nullptr;
   const uintptr_t handle_;  // the thread's own
   IntrusiveList<Interrupt> posted_;
   IntrusiveList<Dependent> dependents_;

@@ -45,8 +45,14 @@ PyThreadState* FindThreadState(uintptr_t handle) {
 
 std::string FormatPythonStack(PyThreadState* state, int indent, int frames_max) {
   const ScopedCollectorPause pause;
+  const PyRef innermost(reinterpret_cast<PyObject*>(PyThreadState_GetFrame(state)));
+  return FormatPythonStack(reinterpret_cast<PyFrameObject*>(innermost.get()), indent, frames_max);
+}
+
+std::string FormatPythonStack(PyFrameObject* innermost, int indent, int frames_max) {
+  const ScopedCollectorPause pause;
   std::vector<std::string> lines;
-  PyRef frame(reinterpret_cast<PyObject*>(PyThreadState_GetFrame(state)));
+  PyRef frame = PyRef::Share(reinterpret_cast<PyObject*>(innermost));
   while (frame && lines.size() < static_cast<size_t>(frames_max)) {
     auto* const python_frame = reinterpret_cast<PyFrameObject*>(frame.get());
     lines.push_back(DescribeFrame(python_frame, indent));

@@ -25,4 +25,7 @@ PyThreadState* FindThreadState(uintptr_t handle);
 // Python code.
 std::string FormatPythonStack(PyThreadState* state, int indent = 2, int frames_max = 100);
 
+// The same from `frame` outwards: of a greenlet that is switched out.
+std::string FormatPythonStack(PyFrameObject* frame, int indent = 2, int frames_max = 100);
+
 }  // namespace greenring::pyhost

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "green/scheduler.h"
+#include "pyhost/core_greenlet.h"
 #include "pyhost/current_request.h"
 #include "pyhost/green_pool.h"
 #include "pyhost/interrupt.h"
@@ -52,6 +53,7 @@ int PollUntil(pollfd* polled, size_t count, int64_t deadline_ns) {
 }  // namespace
 
 bool YieldThread() {
+  if (CoreGreenlet* const greenlet = CoreGreenlet::Current(); greenlet != nullptr) return greenlet->Yield();
   green::GreenThread* const self = GreenPool::in_forked_child() ? nullptr : green::GreenThread::Current();
   if (self == nullptr) {
     Py_BEGIN_ALLOW_THREADS sched_yield();
@@ -77,7 +79,9 @@ int WaitOnThread(std::span<const WaitFd> fds, int64_t timeout_ns) {
     const int64_t now_ns = Clock::Monotonic()->NowNs();
     if (timeout_ns < kNeverNs - now_ns) deadline_ns = now_ns + timeout_ns;
   }
-  const int ready = PollUntil(polled, fds.size(), deadline_ns);
+  CoreGreenlet* const greenlet = CoreGreenlet::Current();
+  const int ready = greenlet != nullptr ? greenlet->Poll({polled, fds.size()}, deadline_ns)
+                                        : PollUntil(polled, fds.size(), deadline_ns);
   if (ready < 0) return CurrentCore::kFailed;
   for (size_t i = 0; i < fds.size(); ++i) {
     if (polled[i].revents == 0) continue;

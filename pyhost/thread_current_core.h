@@ -2,7 +2,8 @@
 //
 //   ThreadCurrentCore core(&current_request, exchange, number);     // on that thread, for as long as the request runs
 //
-// Every blocking call of such a core is a wait: this asks for the same ones.
+// Every blocking call of such a core is a wait: this asks for the same ones. Where the thread is a hub's, and the core
+// a greenlet there (core_greenlet.h), that does it.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,7 @@
 #include "pyhost/wsgi_handler.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -53,7 +54,8 @@ bool RequireStart(const Response& response) {
 
 }  // namespace
 
-// What a request needs besides its environ, kept for the next one.
+// What a request needs besides its environ, kept for the next one. On the heap: a greenlet's stack is copied away while
+// others run, and the request must be where those who interrupt it find it.
 struct WsgiHandler::Slot {
   Slot(PyObject* response_type, PyObject* body_type) : response(response_type), body(NewRequestBody(body_type)) {
     GREENRING_CHECK(body);
@@ -61,6 +63,8 @@ struct WsgiHandler::Slot {
 
   Response response;
   PyRef body;
+  std::optional<CurrentRequest> request;
+  std::optional<ThreadCurrentCore> core;
 };
 
 // A core's number while it runs a request: one that was free before a new one.
@@ -109,22 +113,22 @@ void WsgiHandler::Handle(const RequestInfo& request, Exchange* exchange) {
   std::unique_ptr<Slot> slot = TakeSlot();
   slot->response.Attach(exchange);
   AttachRequestBody(slot->body.get(), exchange, request.head);
-  {
-    CurrentRequest current(request.head, exchange, error_log_, request.request_id);
-    current.mutable_parts()->response = &slot->response;
-    current.mutable_parts()->body = slot->body.get();
-    const ScopedNumber number(this);
-    const ThreadCurrentCore core(&current, exchange, number.value());
-    const bool ran = Run(request, &current, slot.get());
-    if (exchange->cut_short() != CutShort::kNo) {
-      HandleCutShort(&current, &slot->response, exchange);
-    } else if (!ran) {
-      HandleError(request, slot.get(), exchange);
-    }
-    if (extension_ != nullptr && !extension_->OnEnd(current.parts().core)) {
-      Log(request, "what was to be done after the request failed", TakeException().get());
-    }
+  CurrentRequest* const current = &slot->request.emplace(request.head, exchange, error_log_, request.request_id);
+  current->mutable_parts()->response = &slot->response;
+  current->mutable_parts()->body = slot->body.get();
+  const ScopedNumber number(this);
+  slot->core.emplace(current, exchange, number.value());
+  const bool ran = Run(request, current, slot.get());
+  if (exchange->cut_short() != CutShort::kNo) {
+    HandleCutShort(current, &slot->response, exchange);
+  } else if (!ran) {
+    HandleError(request, slot.get(), exchange);
   }
+  if (extension_ != nullptr && !extension_->OnEnd(&*slot->core)) {
+    Log(request, "what was to be done after the request failed", TakeException().get());
+  }
+  slot->core.reset();
+  slot->request.reset();
   DetachRequestBody(slot->body.get());
   if (slot->response.Detach() && Py_REFCNT(slot->body.get()) == 1) slots_.push_back(std::move(slot));
 }

@@ -11,10 +11,8 @@
 namespace greenring::worker {
 namespace {
 
-// A core that is an OS thread has a green thread too, its place on the loop.
 green::SpawnSettings SpawnSettingsOf(const CoreSettings& settings) {
-  const bool green = settings.engine != green::Engine::kThread;
-  return {.engine = green ? settings.engine : green::Engine::kUcontext, .stack_size_bytes = settings.stack_size_bytes};
+  return {.engine = GreenEngineOf(settings.engine), .stack_size_bytes = settings.stack_size_bytes};
 }
 
 bool MakesSameCores(const CoreSettings& a, const CoreSettings& b) {
@@ -195,11 +193,11 @@ void CorePool::Stop() {
   if (live_count_ == 0) runner_->OnCoresEnded();
 }
 
-green::Engine CorePool::current_engine() const {
+CoreEngine CorePool::current_engine() const {
   return static_cast<LiveCore*>(scheduler_->current()->on_abandoned_argument())->generation->settings.engine;
 }
 
-green::Engine CorePool::engine_of(int64_t generation) const {
+CoreEngine CorePool::engine_of(int64_t generation) const {
   for (const auto& one : all_) {
     if (one->number == generation) return one->settings.engine;
   }

@@ -3,7 +3,7 @@
 //   CorePool pool(&scheduler, {.cores_max = 256, .queue_depth_max = 1024}, &runner);
 //   if (!pool.Submit(exchange)) RefuseWith503();            // on the loop
 //   while (HttpExchange* exchange = pool.Next()) ...        // in runner.RunCore, on each core
-//   pool.Apply({.engine = green::Engine::kFcontext}, 7, 0); // while it runs
+//   pool.Apply({.engine = CoreEngine::kFcontext}, 7, 0); // while it runs
 //
 // A core that has finished a request takes the next one without a switch; an idle core is woken only when every
 // runnable green thread has run (green::WorkSource), so a burst of requests that never park is served by one core. The
@@ -29,17 +29,17 @@
 #include <vector>
 
 #include "base/intrusive_list.h"
-#include "green/context.h"
 #include "green/scheduler.h"
 #include "green/stack_slab.h"
 #include "green/timer_queue.h"
+#include "worker/core_engine.h"
 
 namespace greenring::worker {
 
 class HttpExchange;
 
 struct CoreSettings {
-  green::Engine engine = green::Engine::kUcontext;
+  CoreEngine engine = CoreEngine::kUcontext;
   size_t stack_size_bytes = green::kDefaultStackSizeBytes;  // of green threads
   size_t cores_max = 256;
   // Requests that wait for a core; what comes beyond is refused. A second of work for most applications.
@@ -108,11 +108,11 @@ class CorePool final : private green::WorkSource {
   HttpExchange* Next();
 
   // On a core: what it was spawned with.
-  green::Engine current_engine() const;
+  CoreEngine current_engine() const;
   size_t current_stack_size_bytes() const;
 
   // What makes up the cores of that generation, which has some.
-  green::Engine engine_of(int64_t generation) const;
+  CoreEngine engine_of(int64_t generation) const;
 
   // Cores end as soon as they are idle; no Submit after it. Never parks.
   void Stop();

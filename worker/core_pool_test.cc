@@ -15,8 +15,8 @@ namespace {
 
 using Counts = std::vector<CorePool::GenerationCount>;
 
-constexpr CoreSettings kUcontext = {.engine = green::Engine::kUcontext, .cores_max = 4};
-constexpr CoreSettings kFcontext = {.engine = green::Engine::kFcontext, .cores_max = 4};
+constexpr CoreSettings kUcontext = {.engine = CoreEngine::kUcontext, .cores_max = 4};
+constexpr CoreSettings kFcontext = {.engine = CoreEngine::kFcontext, .cores_max = 4};
 
 class CorePoolTest : public HttpServiceTest {
  protected:
@@ -108,7 +108,7 @@ TEST_F(CorePoolTest, IdleCoresOfTheOldSettingsEndAtOnce) {
 TEST_F(CorePoolTest, BusyCoresEndAfterTheirRequestAndNewRequestsUseTheNewSettingsMeanwhile) {
   StartHolding(kUcontext);
   SendTogether("/hold", 4);
-  cores_->Apply({.engine = green::Engine::kFcontext, .stack_size_bytes = 1 << 20, .cores_max = 4}, 1, 0);
+  cores_->Apply({.engine = CoreEngine::kFcontext, .stack_size_bytes = 1 << 20, .cores_max = 4}, 1, 0);
   SendTogether("/hold-more", 4);
   EXPECT_EQ(cores_->generations(), (Counts{{1, 4, 4}, {0, 4, 4}}));
   EXPECT_EQ(taken_by_["/hold-more3"], 1);
@@ -124,7 +124,7 @@ TEST_F(CorePoolTest, WhatIsQueuedIsTakenByTheNewGenerationInItsOrder) {
   Send("/hold");
   for (const char* target : {"/a", "/b", "/c"}) Send(target);
   EXPECT_EQ(cores_->queue_depth(), 3u);
-  cores_->Apply({.engine = green::Engine::kFcontext, .cores_max = 1}, 1, 0);
+  cores_->Apply({.engine = CoreEngine::kFcontext, .cores_max = 1}, 1, 0);
   Run();
   EXPECT_EQ(cores_->queue_depth(), 0u);
   for (const char* target : {"/a", "/b", "/c"}) {
@@ -177,7 +177,7 @@ TEST_F(CorePoolTest, MoreCoresTakeUpWhatWaits) {
 
 TEST_F(CorePoolTest, TheCanaryGetsItsShareOfTheRequestsAlsoWhenMostCoresAreIdle) {
   StartHolding({.cores_max = 100});
-  cores_->Apply({.engine = green::Engine::kFcontext, .cores_max = 100}, 1, 30);
+  cores_->Apply({.engine = CoreEngine::kFcontext, .cores_max = 100}, 1, 30);
   std::map<int64_t, int> taken;
   for (int i = 0; i < 100; ++i) {
     const std::string target = "/" + std::to_string(i);
@@ -190,7 +190,7 @@ TEST_F(CorePoolTest, TheCanaryGetsItsShareOfTheRequestsAlsoWhenMostCoresAreIdle)
 
 TEST_F(CorePoolTest, TheCanaryHasItsShareOfTheCores) {
   StartHolding({.cores_max = 10, .queue_depth_max = 100});
-  cores_->Apply({.engine = green::Engine::kFcontext, .cores_max = 10}, 1, 25);
+  cores_->Apply({.engine = CoreEngine::kFcontext, .cores_max = 10}, 1, 25);
   SendTogether("/hold", 30);
   EXPECT_EQ(cores_->generations(), (Counts{{1, 3, 3}, {0, 7, 7}}));
   EXPECT_EQ(cores_->queue_depth(), 20u);
@@ -198,7 +198,7 @@ TEST_F(CorePoolTest, TheCanaryHasItsShareOfTheCores) {
 
 TEST_F(CorePoolTest, ARequestDoesNotWaitForACanaryThatIsBusy) {
   StartHolding({.cores_max = 10});
-  cores_->Apply({.engine = green::Engine::kFcontext, .cores_max = 10}, 1, 10);
+  cores_->Apply({.engine = CoreEngine::kFcontext, .cores_max = 10}, 1, 10);
   Send("/hold");
   EXPECT_EQ(taken_by_["/hold"], 1);
   for (int i = 0; i < 20; ++i) {
@@ -211,7 +211,7 @@ TEST_F(CorePoolTest, ARequestDoesNotWaitForACanaryThatIsBusy) {
 
 TEST_F(CorePoolTest, ACanaryOfOneCoreOfTwoLeavesOne) {
   StartHolding({.cores_max = 2});
-  cores_->Apply({.engine = green::Engine::kFcontext, .cores_max = 2}, 1, 99);
+  cores_->Apply({.engine = CoreEngine::kFcontext, .cores_max = 2}, 1, 99);
   SendTogether("/hold", 3);
   EXPECT_EQ(cores_->generations(), (Counts{{1, 1, 1}, {0, 1, 1}}));
 }
@@ -248,7 +248,7 @@ TEST_F(CorePoolTest, AnotherCanaryTakesThePlaceOfTheFirst) {
   StartHolding({.cores_max = 4});
   cores_->Apply(kFcontext, 1, 50);
   Send("/hold");
-  cores_->Apply({.engine = green::Engine::kFcontext, .stack_size_bytes = 1 << 20, .cores_max = 4}, 2, 25);
+  cores_->Apply({.engine = CoreEngine::kFcontext, .stack_size_bytes = 1 << 20, .cores_max = 4}, 2, 25);
   EXPECT_EQ(cores_->generations(), (Counts{{2, 0, 0}, {1, 1, 1}, {0, 0, 0}}));
   Release("/hold");
   EXPECT_EQ(cores_->generations(), (Counts{{2, 0, 0}, {0, 0, 0}}));
@@ -323,11 +323,10 @@ TEST_F(CorePoolTest, NoRequestIsLostAndNoneBeginsOnARetiredGeneration) {
       }
       if (random() % 4 == 0) {
         const bool go_back = random() % 3 == 0;
-        const CoreSettings settings = {
-            .engine = random() % 2 == 0 ? green::Engine::kUcontext : green::Engine::kFcontext,
-            .stack_size_bytes = random() % 2 == 0 ? size_t{64} * 1024 : size_t{256} * 1024,
-            .cores_max = 1 + random() % 6,
-            .queue_depth_max = 10000};
+        const CoreSettings settings = {.engine = random() % 2 == 0 ? CoreEngine::kUcontext : CoreEngine::kFcontext,
+                                       .stack_size_bytes = random() % 2 == 0 ? size_t{64} * 1024 : size_t{256} * 1024,
+                                       .cores_max = 1 + random() % 6,
+                                       .queue_depth_max = 10000};
         const int percent = go_back || random() % 2 == 0 ? 0 : 1 + static_cast<int>(random() % 99);
         if (!go_back) ++number;
         if (percent == 0 && !go_back) {

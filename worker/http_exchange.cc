@@ -77,7 +77,13 @@ int64_t HttpExchange::CpuNs() const {
   if (scheduler->current() == run_.thread) run_ticks += scheduler->NowTicks() - scheduler->switched_at_ticks();
   const int64_t own_ns =
       run_ticks > run_.run_ticks_before ? scheduler->TicksToNs(run_ticks - run_.run_ticks_before) : 0;
+  if (run_.greenlet != nullptr) return own_ns + run_.greenlet->RunNs();
   return own_ns + (run_.os_thread != nullptr ? run_.os_thread->CpuNs() : 0);
+}
+
+uint64_t HttpExchange::switches() const {
+  if (run_.thread == nullptr) return 0;
+  return run_.thread->switches() - run_.switches_before + (run_.greenlet != nullptr ? run_.greenlet->switches() : 0);
 }
 
 std::string_view HttpExchange::request_id() {
@@ -274,16 +280,19 @@ absl::Status HttpExchange::SendHead(const protocol::ResponseEncoder& head, int64
   return absl::OkStatus();
 }
 
+bool HttpExchange::CompletesAtOnce(const protocol::ResponseEncoder& head, std::string_view body) {
+  return head.head_bytes_max() + body.size() <= ioloop::Stream::kReserveBytesMax;
+}
+
 absl::Status HttpExchange::SendComplete(const protocol::ResponseEncoder& head, std::string_view body) {
-  const size_t room = head.head_bytes_max() + body.size();
-  if (room > ioloop::Stream::kReserveBytesMax || !Usable().ok()) {
+  if (!CompletesAtOnce(head, body) || !Usable().ok()) {
     absl::Status sent = SendHead(head, static_cast<int64_t>(body.size()));
     if (sent.ok() && !body.empty()) sent = SendBody(body);
     return sent.ok() ? Finish() : sent;
   }
   status_ = head.status_code();
   ioloop::Stream* stream = connection_->stream();
-  char* out = stream->Reserve(room);
+  char* out = stream->Reserve(head.head_bytes_max() + body.size());
   const size_t head_bytes = head.EncodeHead(ResponseRequestNow(), static_cast<int64_t>(body.size()),
                                             connection_->service()->DateLine(), out, &response_body_);
   // With the whole size known the framing is a length, or no body at all.

@@ -31,6 +31,7 @@
 #include "protocol/simple_response.h"
 #include "pyhost/error_log.h"
 #include "pyhost/exchange.h"
+#include "pyhost/greenlet_account.h"
 #include "worker/access_log.h"
 #include "worker/input_buffer.h"
 #include "worker/request_id.h"
@@ -111,16 +112,19 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   // The OS thread that works for it in its core's place, nullptr: none. It outlives that.
   const OsThread* os_thread() const { return run_.os_thread; }
   void SetOsThread(const OsThread* os_thread) { run_.os_thread = os_thread; }
+  // The greenlet that works for it in its core's place, nullptr: none. It outlives that.
+  const pyhost::GreenletAccount* greenlet() const { return run_.greenlet; }
+  void SetGreenlet(const pyhost::GreenletAccount* greenlet) { run_.greenlet = greenlet; }
   // Who can interrupt its application; nullptr: it does not run.
   pyhost::Exchange::Interrupter* interrupter() const { return watch_.interrupter(); }
   bool interruptible() const { return watch_.running(); }
   // From the head's end until a core took it, or until now; and since then, 0 if none has.
   int64_t QueuedNs() const;
   int64_t RunNs() const;
-  // What its core used for it: its turns on the loop's OS thread, and the switches to it; where an OS thread works in
-  // its place, the processor time of that on top.
+  // What its core used for it: its turns on the loop's OS thread, and the switches to it; where an OS thread or a
+  // greenlet works in its place, the time of that on top.
   int64_t CpuNs() const;
-  uint64_t switches() const { return run_.thread != nullptr ? run_.thread->switches() - run_.switches_before : 0; }
+  uint64_t switches() const;
   // 0 when no response was begun.
   int status() const { return status_; }
   int64_t response_body_bytes() const { return response_body_bytes_; }
@@ -140,6 +144,9 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
 
   // Gives back unusual amounts of memory before the exchange is kept for reuse.
   void Shrink();
+
+  // SendComplete of this does not park.
+  static bool CompletesAtOnce(const protocol::ResponseEncoder& head, std::string_view body);
 
   // ---- pyhost::Exchange, on the core ----
   absl::StatusOr<size_t> ReadBody(char* data, size_t size) override { return ReadBodyWithin(data, size, kNeverNs); }
@@ -200,6 +207,7 @@ class HttpExchange final : public ListLink /* in the queue for a core */,
   struct Run {
     green::GreenThread* thread = nullptr;
     const OsThread* os_thread = nullptr;
+    const pyhost::GreenletAccount* greenlet = nullptr;
     int64_t generation = 0;
     uint64_t began_ticks = 0;
     uint64_t run_ticks_before = 0;  // the core's accounts when it took the request

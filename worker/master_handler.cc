@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "pyhost/gil.h"
+#include "worker/hub_core.h"
 #include "worker/pool_options.h"
 
 namespace greenring::worker {
@@ -16,6 +17,11 @@ absl::Status MasterHandler::Apply(const v1::ToWorker::Apply& apply) {
         absl::StrCat("canary_percent: must be from 0 to 99, not ", apply.canary_percent()));
   }
   if (parts_.service->draining()) return absl::FailedPreconditionError("this worker drains");
+  if (HasHub(options->cores.engine)) {
+    const pyhost::ScopedPythonThread python;
+    const absl::Status available = CheckEngine(options->cores.engine);
+    if (!available.ok()) return available;
+  }
   parts_.apply(*options, apply.pool().generation(), apply.canary_percent());
   return absl::OkStatus();
 }

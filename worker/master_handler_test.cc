@@ -130,7 +130,7 @@ TEST_F(MasterHandlerTest, AnApplyIsHandedOnAsOptions) {
   EXPECT_EQ(applied_[0].generation, 7);
   EXPECT_EQ(applied_[0].canary_percent, 0);
   EXPECT_EQ(applied_[0].options.cores.cores_max, 9u);
-  EXPECT_EQ(applied_[0].options.cores.engine, green::Engine::kFcontext);
+  EXPECT_EQ(applied_[0].options.cores.engine, CoreEngine::kFcontext);
   EXPECT_EQ(applied_[0].options.cores.stack_size_bytes, 128u << 10);
   EXPECT_EQ(applied_[1].generation, 8);
   EXPECT_EQ(applied_[1].canary_percent, 25);

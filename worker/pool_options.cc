@@ -53,13 +53,19 @@ class Reader {
 void ReadCores(const Pool& pool, Reader* reader, WorkerOptions* options) {
   switch (pool.engine()) {
     case control::v1::UCONTEXT:
-      options->cores.engine = green::Engine::kUcontext;
+      options->cores.engine = CoreEngine::kUcontext;
       break;
     case control::v1::FCONTEXT:
-      options->cores.engine = green::Engine::kFcontext;
+      options->cores.engine = CoreEngine::kFcontext;
       break;
     case control::v1::THREAD:
-      options->cores.engine = green::Engine::kThread;
+      options->cores.engine = CoreEngine::kThread;
+      break;
+    case control::v1::GREENLET:
+      options->cores.engine = CoreEngine::kGreenlet;
+      break;
+    case control::v1::GEVENT:
+      options->cores.engine = CoreEngine::kGevent;
       break;
     default:
       reader->Refuse("engine", absl::StrCat("this version has no engine ", control::v1::Engine_Name(pool.engine())));

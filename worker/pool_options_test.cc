@@ -119,7 +119,7 @@ TEST(PoolOptionsTest, EveryFieldArrives) {
   EXPECT_EQ(options->python_path, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(options->virtualenv, "/venv");
   EXPECT_EQ(options->cores.cores_max, 7u);
-  EXPECT_EQ(options->cores.engine, green::Engine::kFcontext);
+  EXPECT_EQ(options->cores.engine, CoreEngine::kFcontext);
   EXPECT_EQ(options->cores.stack_size_bytes, 65536u);
   EXPECT_EQ(options->cores.queue_depth_max, 0u);
   EXPECT_EQ(options->python_threads, PythonThreads::kGreen);

@@ -56,14 +56,18 @@ std::string ClientOf(Connection* connection) {
   return "";
 }
 
-v1::Engine EngineOf(green::Engine engine) {
+v1::Engine EngineOf(CoreEngine engine) {
   switch (engine) {
-    case green::Engine::kUcontext:
+    case CoreEngine::kUcontext:
       return v1::UCONTEXT;
-    case green::Engine::kFcontext:
+    case CoreEngine::kFcontext:
       return v1::FCONTEXT;
-    case green::Engine::kThread:
+    case CoreEngine::kThread:
       return v1::THREAD;
+    case CoreEngine::kGreenlet:
+      return v1::GREENLET;
+    case CoreEngine::kGevent:
+      return v1::GEVENT;
   }
   return v1::ENGINE_UNSPECIFIED;
 }
@@ -141,6 +145,12 @@ class Describer {
     *request->mutable_in_state() = TimeUtil::NanosecondsToDuration(std::min(info.since_ns, exchange.RunNs()));
     request->set_engine(EngineOf(exchange.connection()->service()->cores()->engine_of(exchange.generation())));
     request->set_green_thread(static_cast<int64_t>(info.id));
+    if (exchange.greenlet() != nullptr && exchange.greenlet()->runs_on() != nullptr) {
+      const green::ThreadInfo hub = green::Inspect(*exchange.greenlet()->runs_on());
+      request->set_state(StateOf(hub.state));
+      if (hub.state == green::GreenThread::State::kParked) DescribeCall(hub.wait.call, hub.wait.fd, request);
+      return;
+    }
     const OsThread* const os_thread = exchange.os_thread();
     const OsThread::Look look = os_thread != nullptr ? os_thread->LookAtIt() : OsThread::Look();
     const size_t used_bytes = os_thread != nullptr ? look.stack_used_bytes : info.stack_used_bytes;

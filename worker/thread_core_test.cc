@@ -165,7 +165,7 @@ class ThreadCoreTest : public ::testing::Test, public CorePool::Runner, public H
 
   std::unique_ptr<LogFile> log_file_ = LogFile::Open("/dev/null", 2).value();
   ErrorLog errors_{log_file_.get()};
-  CoreSettings settings_{.engine = green::Engine::kThread, .cores_max = 4};
+  CoreSettings settings_{.engine = CoreEngine::kThread, .cores_max = 4};
   size_t stack_size_bytes_ = 0;
   pyhost::PythonSwitchHook hook_;
   green::Scheduler scheduler_;

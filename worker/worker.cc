@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -28,6 +29,7 @@
 #include "pyhost/gil_waits.h"
 #include "pyhost/green_pool.h"
 #include "pyhost/greenlet_state.h"
+#include "pyhost/hub.h"
 #include "pyhost/interpreter.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/main_thread.h"
@@ -42,6 +44,7 @@
 #include "worker/core_pool.h"
 #include "worker/dump_signal.h"
 #include "worker/http_service.h"
+#include "worker/hub_core.h"
 #include "worker/last_resort.h"
 #include "worker/listeners.h"
 #include "worker/log.h"
@@ -236,11 +239,15 @@ class Worker final : private CorePool::Runner,
   // How long cores have to unwind after their connections were taken from them.
   static constexpr int64_t kUnwindNs = 2 * kNanosecondsPerSecond;
 
+  // Of the green thread that all greenlets of a hub have their stacks on, one at a time.
+  static constexpr size_t kHubStackSizeBytesMin = size_t{8} << 20;
+
   // And the process to end after that, before the last resort.
   static constexpr int64_t kLastResortNs = 5 * kNanosecondsPerSecond;
 
   void RunCore(CorePool* pool) override {
-    if (pool->current_engine() == green::Engine::kThread) return RunThreadCore(pool);
+    if (pool->current_engine() == CoreEngine::kThread) return RunThreadCore(pool);
+    if (HasHub(pool->current_engine())) return RunHubCore(pool);
     pyhost::ScopedPythonThread python;
     while (HttpExchange* exchange = pool->Next()) {
       Connection* connection = exchange->connection();
@@ -270,6 +277,32 @@ class Worker final : private CorePool::Runner,
       }
       connection->OnServed();
     }
+  }
+
+  void RunHubCore(CorePool* pool) {
+    HubCore core(HubOf(pool->current_engine()), [this](HttpExchange* request, pyhost::Exchange* exchange) {
+      handler_->Handle(InfoOf(request), exchange);
+    });
+    while (HttpExchange* request = pool->Next()) {
+      if (!core.Serve(request)) {
+        error_log_->RequestMessage(request->name(), "its greenlet ended before it began; the connection is closed");
+        request->Abort();
+      }
+      request->connection()->OnServed();
+    }
+  }
+
+  // Begins with the first core that needs it, and lives as long as the worker: what runs there in the background goes
+  // on when the pool has another engine.
+  pyhost::Hub* HubOf(CoreEngine engine) {
+    std::unique_ptr<pyhost::Hub>& hub = engine == CoreEngine::kGevent ? gevent_hub_ : greenlet_hub_;
+    if (hub == nullptr) {
+      const size_t stack_size_bytes = std::max(options_.cores.stack_size_bytes, kHubStackSizeBytesMin);
+      hub = engine == CoreEngine::kGevent ? pyhost::NewGeventHub(&scheduler_, stack_size_bytes, error_log_)
+                                          : pyhost::NewGreenletHub(&scheduler_, stack_size_bytes, error_log_);
+      hub->Start();
+    }
+    return hub.get();
   }
 
   void OnThreadLost(const ThreadCore& core, HttpExchange* request, const absl::Status& why) {
@@ -361,6 +394,9 @@ class Worker final : private CorePool::Runner,
     if (lost > 0 || pool_.live_count() > 0) {
       error_log_->Message(absl::StrCat("the drain timed out: ", DescribeLive(lost), " were cut short"));
     }
+    for (const auto& hub : {greenlet_hub_.get(), gevent_hub_.get()}) {
+      if (hub != nullptr) hub->EndGreenlets();
+    }
     pool_.CancelAll("draining");
     scheduler_.AddTimer(&patience_, scheduler_.clock()->NowNs() + kUnwindNs);
   }
@@ -377,7 +413,14 @@ class Worker final : private CorePool::Runner,
     error_log_->Message(absl::StrCat(reason, ": asking to be replaced"));
     master_link_->SendUnfit(reason, /*draining=*/false);
   }
-  void OnCoresEnded() override { pool_.Stop(); }
+  void OnCoresEnded() override { StopHub(greenlet_hub_.get()); }
+
+  // One after the other, then what comes next.
+  void StopHub(pyhost::Hub* hub) {
+    const auto go_on = [this, hub] { hub == gevent_hub_.get() ? pool_.Stop() : StopHub(gevent_hub_.get()); };
+    if (hub == nullptr) return go_on();
+    hub->Stop(go_on);
+  }
   void OnPoolEnded() override { main_thread_->Stop(); }
 
   const WorkerOptions& options_;
@@ -389,6 +432,8 @@ class Worker final : private CorePool::Runner,
   CorePool cores_;
   HttpService service_;
   pyhost::GreenPool pool_;
+  std::unique_ptr<pyhost::Hub> greenlet_hub_;  // null until a core needs it
+  std::unique_ptr<pyhost::Hub> gevent_hub_;
   ThreadDumper dumper_;
   StatisticsCollector statistics_;
   RequestList requests_;
@@ -453,6 +498,12 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   posix::SetCancelAnswer({&pyhost::Interruptible::OnCancelled, &pyhost::Interruptible::IsUnheeded});
   if (options.python_threads == PythonThreads::kGreen) MakePythonThreadsGreen();
   pyhost::GreenletState::Watch();
+  const absl::Status engine = CheckEngine(options.cores.engine);
+  if (!engine.ok()) return engine;
+  if (options.gevent_monkey_patch) {
+    const absl::Status patched = pyhost::PatchForGevent();
+    if (!patched.ok()) return patched;
+  }
   absl::StatusOr<pyhost::Application> application = pyhost::LoadApplication(options.application);
   if (!application.ok()) return application.status();
   WarnOfLongSwitchInterval(options, &error_log);
@@ -470,9 +521,9 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   Worker worker(options, ring->get(), &handler, &error_log, access_log.get());
   uwsgi_host.SetService(worker.service());
   const std::string description =
-      absl::StrCat("serving ", options.application, " with engine ",
-                   std::string(green::EngineName(options.cores.engine)), ", ", options.cores.cores_max,
-                   " async cores of ", options.cores.stack_size_bytes / 1024, " KiB stack, ", (*ring)->Describe());
+      absl::StrCat("serving ", options.application, " with engine ", std::string(CoreEngineName(options.cores.engine)),
+                   ", ", options.cores.cores_max, " async cores of ", options.cores.stack_size_bytes / 1024,
+                   " KiB stack, ", (*ring)->Describe());
   if (master != nullptr) {
     v1::FromWorker::Ready ready;
     ready.set_python_version(pyhost::PythonVersion());

@@ -1,5 +1,6 @@
 // greenring.sleep, yield_, current and GreenThread.
 #include "green/scheduler.h"
+#include "pyhost/core_greenlet.h"
 #include "pyhost/module/arguments.h"
 #include "pyhost/module/parts.h"
 #include "pyhost/module/wait.h"
@@ -59,6 +60,10 @@ PyObject* SleepOsThread(PyObject* seconds) {
 }
 
 PyObject* Yield(PyObject*, PyObject*) {
+  if (CoreGreenlet* const core = CoreGreenlet::Current(); core != nullptr) {
+    if (!core->Yield()) return nullptr;
+    Py_RETURN_NONE;
+  }
   green::GreenThread* const self = CurrentGreenThread();
   if (self == nullptr) {
     const PyRef zero(PyLong_FromLong(0));
@@ -80,6 +85,10 @@ PyObject* Sleep(PyObject* module, PyObject* seconds) {
   }
   if (!ParseTimeout(seconds, &duration_ns)) return nullptr;
   if (duration_ns == 0) return Yield(module, nullptr);
+  if (CoreGreenlet* const core = CoreGreenlet::Current(); core != nullptr) {
+    if (core->Poll({}, DeadlineAfter(duration_ns)) < 0) return nullptr;
+    Py_RETURN_NONE;
+  }
   if (CurrentGreenThread() == nullptr) return SleepOsThread(seconds);
   Wait wait("greenring.sleep");  // in no line: nobody answers
   if (wait.Park(DeadlineAfter(duration_ns)) == WaitResult::kInterrupted) return nullptr;

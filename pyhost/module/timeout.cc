@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "green/scheduler.h"
+#include "pyhost/hub.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/interrupt_errors.h"
 #include "pyhost/module/parts.h"
@@ -69,6 +70,12 @@ bool Timeout::Enter() {
     return false;
   }
   entered_on_ = Interruptible::CurrentOrNew();
+  if (entered_on_ == nullptr && Hub::Current() != nullptr) {
+    PyErr_SetString(PyExc_RuntimeError,
+                    "greenring.timeout cannot tell the greenlets of one green thread apart: use gevent.Timeout, or "
+                    "greenring.set_request_timeout()");
+    return false;
+  }
   if (entered_on_ == nullptr) {
     PyErr_SetString(PyExc_RuntimeError,
                     "greenring.timeout works in green threads only: use it in a request, or in a thread that was "

@@ -1,0 +1,323 @@
+#include "pyhost/core_greenlet.h"
+
+#include <poll.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "green/scoped_wait.h"
+#include "pyhost/interrupt_errors.h"
+#include "pyhost/python.h"
+#include "pyhost/python_error.h"
+#include "pyhost/python_stack.h"
+
+namespace greenring::pyhost {
+namespace {
+
+using CoreGreenlets = std::unordered_map<const green::GreenThread*, const CoreGreenlet*>;
+
+// Of the one scheduler whose green threads run Python.
+CoreGreenlets* All() {
+  static auto* const all = new CoreGreenlets();
+  return all;
+}
+
+// One poll, on the heap: the greenlet that asks for it is switched out meanwhile.
+struct HeapPoll {
+  // On the core's green thread. Parks.
+  void Run() {
+    timespec left{};
+    if (deadline_ns != kNeverNs) {
+      const int64_t left_ns = std::max<int64_t>(deadline_ns - Clock::Monotonic()->NowNs(), 0);
+      left = {.tv_sec = left_ns / kNanosecondsPerSecond, .tv_nsec = left_ns % kNanosecondsPerSecond};
+    }
+    ready = ppoll(polled.data(), polled.size(), deadline_ns == kNeverNs ? nullptr : &left, nullptr);
+    error_number = ready < 0 ? errno : 0;
+  }
+
+  std::vector<pollfd> polled;
+  const int64_t deadline_ns;
+  int ready = 0;
+  int error_number = 0;
+};
+
+}  // namespace
+
+// Outlives the request if the application keeps its greenlet.
+struct CoreGreenlet::Ticket {
+  CoreGreenlet* core;
+
+  static void Destroy(PyObject* capsule) { delete static_cast<Ticket*>(PyCapsule_GetPointer(capsule, nullptr)); }
+};
+
+CoreGreenlet::CoreGreenlet(Hub* hub) : hub_(hub), thread_(hub->scheduler()->current()) {
+  GREENRING_CHECK(All()->emplace(thread_, this).second);
+}
+
+CoreGreenlet::~CoreGreenlet() {
+  GREENRING_CHECK(posted_.empty() && !greenlet_);
+  All()->erase(thread_);
+}
+
+const CoreGreenlet* CoreGreenlet::Of(const green::GreenThread* thread) {
+  const auto found = All()->find(thread);
+  return found != All()->end() ? found->second : nullptr;
+}
+
+CoreGreenlet* CoreGreenlet::Current() {
+  const Hub* const hub = Hub::Current();
+  return hub != nullptr ? hub->current_core() : nullptr;
+}
+
+// ---- the core's green thread ---------------------------------------------------------------------------------------
+
+bool CoreGreenlet::Run(std::string name, std::function<void()> handle) {
+  name_ = std::move(name);
+  handle_ = std::move(handle);
+  ran_ = ended_ = ends_calls_ = false;
+  run_ticks_ = switches_ = 0;
+  green::Scheduler* const scheduler = hub_->scheduler();
+  const green::ScopedWait noted(thread_, {.call = hub_->name()});
+  hub_->MakeDue(this);
+  while (!ended_) {
+    if (call_state_ != Call::kAsked) {
+      scheduler->ParkUncancellable();
+      continue;
+    }
+    call_();
+    call_ = nullptr;
+    scheduler->ClearCancel();  // what was to be ended has ended: clean-up may wait again
+    call_state_ = Call::kDone;
+    hub_->MakeDue(this);
+  }
+  Unlink();
+  handle_ = nullptr;
+  return ran_;
+}
+
+// ---- the greenlet --------------------------------------------------------------------------------------------------
+
+void CoreGreenlet::OnDue() {
+  if (ended_) return;
+  if (!greenlet_) {
+    BeginGreenlet();
+  } else if (call_state_ == Call::kDone) {
+    const PyRef caller = PyRef::Share(caller_.get());
+    hub_->SwitchTo(caller.get(), nullptr);
+  } else if (ends_calls_ && !caller_) {
+    const PyRef greenlet = PyRef::Share(greenlet_.get());
+    hub_->SwitchTo(greenlet.get(), nullptr);
+  } else if (std::exchange(yields_, false)) {
+    const PyRef active = PyRef::Share(active_.get());
+    hub_->SwitchTo(active.get(), nullptr);
+  } else if (!posted_.empty()) {
+    Deliver(/*in_hub=*/true);
+  }
+}
+
+void CoreGreenlet::BeginGreenlet() {
+  static PyMethodDef run = {"run_request", &CoreGreenlet::RunHandle, METH_NOARGS, nullptr};
+  ticket_ = new Ticket{this};
+  const PyRef capsule(PyCapsule_New(ticket_, nullptr, &Ticket::Destroy));
+  const PyRef function(capsule ? PyCFunction_New(&run, capsule.get()) : nullptr);
+  if (function) greenlet_ = hub_->NewGreenlet(this, function.get(), name_);
+  if (!greenlet_) {
+    hub_->LogError("a request's greenlet cannot be made");
+    OnGreenletEnded();
+    return;
+  }
+  active_ = PyRef::Share(greenlet_.get());
+  hub_->Begin(greenlet_.get());
+}
+
+PyObject* CoreGreenlet::RunHandle(PyObject* capsule, PyObject*) {
+  const auto* const ticket = static_cast<Ticket*>(PyCapsule_GetPointer(capsule, nullptr));
+  if (ticket->core == nullptr || ticket->core->ran_) {
+    PyErr_SetString(PyExc_RuntimeError, "this greenlet has served its request already");
+    return nullptr;
+  }
+  ticket->core->RunHandle();
+  Py_RETURN_NONE;
+}
+
+void CoreGreenlet::RunHandle() {
+  ran_ = true;
+  handle_();
+}
+
+void CoreGreenlet::EndCalls() {
+  ends_calls_ = true;
+  while (caller_) {
+    if (call_state_ == Call::kAsked) hub_->scheduler()->Cancel(thread_);
+    if (!hub_->SwitchToHub()) PyErr_Clear();
+  }
+}
+
+void CoreGreenlet::OnGreenletEnded() {
+  if (ticket_ != nullptr) std::exchange(ticket_, nullptr)->core = nullptr;
+  active_.reset();
+  greenlet_.reset();
+  ended_ = true;
+  hub_->scheduler()->Unpark(thread_);
+}
+
+void CoreGreenlet::OnHubBroken() {
+  ended_ = true;
+  hub_->scheduler()->Unpark(thread_);
+}
+
+CoreGreenlet::CallEnd CoreGreenlet::OnLoop(std::function<void()> call) {
+  PyRef current = hub_->CurrentGreenlet();
+  if (caller_ || ends_calls_ || hub_->IsHubGreenlet(current.get())) return CallEnd::kRefused;
+  green::Scheduler* const scheduler = hub_->scheduler();
+  caller_ = std::move(current);
+  caller_is_own_ = is_current();
+  call_ = std::move(call);
+  call_state_ = Call::kAsked;
+  scheduler->Unpark(thread_);
+  PyRef thrown;
+  while (call_state_ != Call::kDone) {
+    if (hub_->SwitchToHub()) continue;
+    thrown = TakeException();
+    if (call_state_ == Call::kAsked) scheduler->Cancel(thread_);
+  }
+  call_state_ = Call::kNone;
+  caller_.reset();
+  if (ends_calls_) hub_->MakeDue(this);
+  if (!thrown) return CallEnd::kDone;
+  hub_->KeepThrown(std::move(thrown));
+  return CallEnd::kThrown;
+}
+
+bool CoreGreenlet::Yield() {
+  yields_ = true;
+  hub_->MakeDue(this);
+  while (yields_) {
+    if (hub_->SwitchToHub()) continue;
+    yields_ = false;
+    return false;
+  }
+  return !RaisePending();
+}
+
+int CoreGreenlet::Poll(std::span<pollfd> polled, int64_t deadline_ns) {
+  const auto poll =
+      std::make_shared<HeapPoll>(HeapPoll{.polled = {polled.begin(), polled.end()}, .deadline_ns = deadline_ns});
+  for (;;) {
+    if (OnLoop([poll] { poll->Run(); }) == CallEnd::kRefused) {
+      PyErr_SetString(PyExc_RuntimeError, "another greenlet of this request waits already, or this is the hub itself");
+      return -1;
+    }
+    if (hub_->RaisePending()) return -1;
+    if (poll->error_number == 0) break;
+    if (poll->error_number == ECANCELED || poll->error_number == EINTR) continue;  // withdrawn meanwhile
+    errno = poll->error_number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+  }
+  std::copy(poll->polled.begin(), poll->polled.end(), polled.begin());
+  return poll->ready;
+}
+
+// ---- interrupts ----------------------------------------------------------------------------------------------------
+
+void CoreGreenlet::set_request(CurrentRequest* request) {
+  request_ = request;
+  if (is_current()) Interruptible::Of(hub_->thread())->set_request(request);
+}
+
+void CoreGreenlet::Post(Interrupt* interrupt) {
+  GREENRING_CHECK(interrupt->state_ == Interrupt::State::kIdle);
+  interrupt->state_ = Interrupt::State::kPosted;
+  posted_.PushBack(interrupt);
+  Deliver(/*in_hub=*/false);
+}
+
+void CoreGreenlet::Withdraw(Interrupt* interrupt) {
+  if (interrupt->state_ != Interrupt::State::kPosted) return;
+  interrupt->Unlink();
+  interrupt->state_ = Interrupt::State::kIdle;
+  OnPostedTaken();
+}
+
+void CoreGreenlet::OnPostedTaken() {
+  if (!posted_.empty()) return;
+  Interruptible::Of(hub_->thread())->Withdraw(&relay_);
+  if (call_state_ == Call::kAsked) hub_->scheduler()->WithdrawCancel(thread_);
+}
+
+void CoreGreenlet::Deliver(bool in_hub) {
+  if (call_state_ == Call::kAsked && caller_is_own_) return hub_->scheduler()->Cancel(thread_);
+  if (is_current()) {
+    if (relay_.state() == Interrupt::State::kIdle) Interruptible::Of(hub_->thread())->Post(&relay_);
+  } else if (!in_hub) {
+    hub_->MakeDue(this);
+  } else if (const PyRef exception(TakeFirst()); exception) {
+    const PyRef active = PyRef::Share(active_.get());
+    hub_->SwitchTo(active.get(), exception.get());
+  } else {
+    hub_->LogError("the exception for a request cannot be made");
+  }
+}
+
+PyObject* CoreGreenlet::TakeFirst() {
+  Interrupt* const interrupt = posted_.PopFront();
+  interrupt->state_ = Interrupt::State::kRaised;
+  OnPostedTaken();
+  PyObject* const exception = interrupt->NewException();
+  interrupt->OnRaised();
+  return exception;
+}
+
+bool CoreGreenlet::RaisePending() {
+  if (posted_.empty()) return false;
+  const PyRef exception(TakeFirst());
+  if (exception) PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
+  return true;
+}
+
+PyObject* CoreGreenlet::Relay::NewException() { return core_->posted_.front()->NewException(); }
+
+void CoreGreenlet::Relay::OnRaised() {
+  Rearm();
+  Interrupt* const interrupt = core_->posted_.PopFront();
+  interrupt->state_ = State::kRaised;
+  interrupt->OnRaised();
+  if (!core_->posted_.empty()) core_->Deliver(/*in_hub=*/false);
+}
+
+void CoreGreenlet::OnSwitchedIn(PyObject* greenlet) {
+  if (active_.get() != greenlet) active_ = PyRef::Share(greenlet);
+  if (!posted_.empty()) Deliver(/*in_hub=*/false);
+}
+
+void CoreGreenlet::OnSwitchedOut(uint64_t run_ticks) {
+  run_ticks_ += run_ticks;
+  ++switches_;
+  if (posted_.empty()) return;
+  Interruptible::Of(hub_->thread())->Withdraw(&relay_);
+  Deliver(/*in_hub=*/false);
+}
+
+// ---- looking at it -------------------------------------------------------------------------------------------------
+
+int64_t CoreGreenlet::RunNs() const {
+  return hub_->scheduler()->TicksToNs(run_ticks_ + (is_current() ? hub_->current_run_ticks() : 0));
+}
+
+std::string CoreGreenlet::PythonStack() const {
+  if (is_current()) return FormatPythonStack(hub_->state());
+  if (!active_) return "";
+  const PyRef frame(PyObject_GetAttrString(active_.get(), "gr_frame"));
+  if (!frame) PyErr_Clear();
+  return frame && frame.get() != Py_None ? FormatPythonStack(reinterpret_cast<PyFrameObject*>(frame.get())) : "";
+}
+
+}  // namespace greenring::pyhost

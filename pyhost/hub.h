@@ -1,0 +1,193 @@
+// A hub: one green thread that the greenlets of many cores share, and what switches between them. Engines `greenlet`
+// and `gevent`.
+//
+//   std::unique_ptr<Hub> hub = NewGeventHub(&scheduler, 8 << 20, &error_log);
+//   hub->Start();                                     // its green thread begins
+//   CoreGreenlet place(hub.get());                    // of each core (core_greenlet.h): has greenlets run there
+//   ...
+//   hub->Stop([&] { scheduler.Stop(); });             // no core is left; what its greenlets do in the background ends
+//
+//   cores' green threads          the hub's green thread, one Python thread state
+//   request 1: Run ── due ──┐     hub ── switch ──> greenlet of request 1
+//   request 2: Run ── due ──┴──>      <── switch ── waits: OnLoop, gevent.sleep, ...
+//              <── a call ───────     ── switch ──> greenlet of request 2
+//
+// Greenlets belong to a thread state, so all of a worker's live on this one green thread. What is on a greenlet's C
+// stack is copied away while another one runs: nobody else may be given a pointer to it. That is why a core has its
+// state in a CoreGreenlet, on its own green thread's stack, which is never copied.
+//
+// Scheduler's thread only. GIL held where a function says so.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/intrusive_list.h"
+#include "green/scheduler.h"
+#include "pyhost/error_log.h"
+#include "pyhost/py_ref.h"
+
+namespace greenring::pyhost {
+
+class CoreGreenlet;
+
+class Hub {
+ public:
+  virtual ~Hub();  // its green thread has ended, or never runs again
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+
+  // That of the current green thread; nullptr: it has none. Never parks.
+  static Hub* Current();
+
+  // Spawns its green thread. Never parks.
+  void Start();
+
+  // No core uses it any more, and none will: `on_ended` is called when what runs in the background has ended. Never
+  // parks.
+  void Stop(std::function<void()> on_ended);
+
+  // GreenletExit for what still runs in the background. Never parks.
+  void EndGreenlets();
+
+  bool ended() const { return ended_; }
+  // For dumps.
+  const char* name() const { return name_; }
+  green::GreenThread* thread() const { return thread_; }
+  green::Scheduler* scheduler() const { return scheduler_; }
+
+  // Whose greenlet runs, or was left in the middle of a call that blocks the hub; nullptr: nobody's. Never parks.
+  CoreGreenlet* current_core() const { return current_; }
+
+  // What the greenlets of current_core() used of the hub's time since they were switched in, in the scheduler's ticks.
+  uint64_t current_run_ticks() const { return NowTicks() - switched_at_ticks_; }
+
+  // ---- for CoreGreenlet ----
+
+  // `core` has something to be done on the hub: CoreGreenlet::OnDue is called there. With or without the GIL. Never
+  // parks.
+  void MakeDue(CoreGreenlet* core);
+
+  // The following have the GIL held, on the hub's green thread.
+
+  // A greenlet that calls `run`; it belongs to `core` until it has ended. Null with a Python error.
+  PyRef NewGreenlet(CoreGreenlet* core, PyObject* run, const std::string& name);
+
+  // From a greenlet: the others run until somebody switches back. False with the Python error that was thrown into it.
+  bool SwitchToHub();
+
+  // What was thrown into the current greenlet is raised by RaisePending, unless it waits again before.
+  void KeepThrown(PyRef exception) { thrown_ = std::move(exception); }
+
+  // That, or what is posted for current_core(), becomes the Python error of the caller. False: there is none.
+  bool RaisePending();
+
+  // From the hub: until it comes back. `exception` is raised in `greenlet` instead, if it is not null.
+  void SwitchTo(PyObject* greenlet, PyObject* exception);
+
+  // The greenlet that runs; never null.
+  PyRef CurrentGreenlet() const;
+
+  bool IsHubGreenlet(PyObject* greenlet) const { return greenlet == hub_greenlet(); }
+
+  // Lets a new greenlet begin.
+  virtual void Begin(PyObject* greenlet) = 0;
+
+  // The Python error, where nobody can be told: to the error log.
+  void LogError(const char* what);
+
+  // Its green thread's.
+  PyThreadState* state() const { return state_; }
+
+ protected:
+  Hub(green::Scheduler* scheduler, const char* name, size_t stack_size_bytes, ErrorLog* error_log);
+
+  // The rest is on the hub's green thread, GIL held, but for Wake.
+
+  // Python code that defines `settrace` and `getcurrent` of the greenlet library, and `new(run, name)`, which makes a
+  // greenlet.
+  virtual const char* source() const = 0;
+
+  // Once, after the source was run. False with a Python error.
+  virtual bool SetUp() = 0;
+
+  // Runs greenlets, and calls ServeDue when Wake was called, until stopping() and nothing runs in the background any
+  // more. Parks.
+  virtual void Serve() = 0;
+
+  // In any context, with or without the GIL. Never parks.
+  virtual void Wake() = 0;
+
+  // The hub's own greenlet, borrowed.
+  virtual PyObject* hub_greenlet() const = 0;
+
+  // What EndGreenlets has asked for.
+  virtual void ThrowExits() {}
+
+  // Everybody who is due, once.
+  void ServeDue();
+
+  bool has_due() const { return !due_.empty(); }
+  bool stopping() const { return stopping_; }
+
+  // What the source has defined, borrowed.
+  PyObject* function(const char* name) const;
+
+  // A function whose `self` is this hub; Of(self) finds it. Null with a Python error.
+  PyObject* NewMethod(PyMethodDef* method);
+  static Hub* Of(PyObject* self);
+
+  // A request's greenlet has ended. No effect if that is known.
+  void NoteDead(PyObject* greenlet);
+
+ private:
+  void Main();
+  bool RunSource();
+  static PyObject* OnSwitch(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
+  void NoteSwitchTo(PyObject* target);
+  uint64_t NowTicks() const;  // that the hub has had the OS thread
+  CoreGreenlet* OwnerOf(PyObject* greenlet) const;
+
+  green::Scheduler* const scheduler_;
+  const char* const name_;
+  const size_t stack_size_bytes_;
+  ErrorLog* const error_log_;
+  green::GreenThread* thread_ = nullptr;
+  std::function<void()> on_ended_;
+  IntrusiveList<CoreGreenlet> due_;
+  std::unordered_map<PyObject*, CoreGreenlet*> owners_;  // of the greenlets that requests began in
+  CoreGreenlet* current_ = nullptr;
+  uint64_t switched_at_ticks_ = 0;  // of the hub's own time
+  bool exits_due_ = false;
+  bool is_broken_ = false;
+  bool stopping_ = false;
+  bool ended_ = false;
+
+  // GIL held to destroy them: at the end of Main.
+  PyThreadState* state_ = nullptr;
+  PyRef globals_;
+  PyRef thrown_;
+};
+
+// Each needs its library. FAILED_PRECONDITION says what to install. GIL held. Parks: it may import.
+absl::Status CheckGreenletHub();
+absl::Status CheckGeventHub();
+
+// gevent.monkey.patch_all(), before the application is imported. FAILED_PRECONDITION: there is no gevent, or it
+// refuses. GIL held, on the main thread. Parks: it imports.
+absl::Status PatchForGevent();
+
+// A small hub of our own under python3-greenlet: it switches to those that are due, and parks. What a greenlet calls
+// that blocks keeps the others of this hub waiting, and nobody else.
+std::unique_ptr<Hub> NewGreenletHub(green::Scheduler* scheduler, size_t stack_size_bytes, ErrorLog* error_log);
+
+// gevent's own hub, whose event loop waits as any blocking call does.
+std::unique_ptr<Hub> NewGeventHub(green::Scheduler* scheduler, size_t stack_size_bytes, ErrorLog* error_log);
+
+}  // namespace greenring::pyhost
