@@ -50,11 +50,13 @@ struct HeapPoll {
 
 }  // namespace
 
-// Outlives the request if the application keeps its greenlet.
+// What the greenlet's function has of its core, in a capsule: outlives the request if the application keeps the
+// greenlet.
 struct CoreGreenlet::Ticket {
-  CoreGreenlet* core;
+  CoreGreenlet* core;  // nullptr: the greenlet has ended
 
-  static void Destroy(PyObject* capsule) { delete static_cast<Ticket*>(PyCapsule_GetPointer(capsule, nullptr)); }
+  static Ticket* Of(PyObject* capsule) { return static_cast<Ticket*>(PyCapsule_GetPointer(capsule, nullptr)); }
+  static void Destroy(PyObject* capsule) { delete Of(capsule); }
 };
 
 CoreGreenlet::CoreGreenlet(Hub* hub) : hub_(hub), thread_(hub->scheduler()->current()) {
@@ -124,9 +126,8 @@ void CoreGreenlet::OnDue() {
 
 void CoreGreenlet::BeginGreenlet() {
   static PyMethodDef run = {"run_request", &CoreGreenlet::RunHandle, METH_NOARGS, nullptr};
-  ticket_ = new Ticket{this};
-  const PyRef capsule(PyCapsule_New(ticket_, nullptr, &Ticket::Destroy));
-  const PyRef function(capsule ? PyCFunction_New(&run, capsule.get()) : nullptr);
+  ticket_.reset(PyCapsule_New(new Ticket{this}, nullptr, &Ticket::Destroy));
+  const PyRef function(ticket_ ? PyCFunction_New(&run, ticket_.get()) : nullptr);
   if (function) greenlet_ = hub_->NewGreenlet(this, function.get(), name_);
   if (!greenlet_) {
     hub_->LogError("a request's greenlet cannot be made");
@@ -138,7 +139,7 @@ void CoreGreenlet::BeginGreenlet() {
 }
 
 PyObject* CoreGreenlet::RunHandle(PyObject* capsule, PyObject*) {
-  const auto* const ticket = static_cast<Ticket*>(PyCapsule_GetPointer(capsule, nullptr));
+  const Ticket* const ticket = Ticket::Of(capsule);
   if (ticket->core == nullptr || ticket->core->ran_) {
     PyErr_SetString(PyExc_RuntimeError, "this greenlet has served its request already");
     return nullptr;
@@ -161,7 +162,8 @@ void CoreGreenlet::EndCalls() {
 }
 
 void CoreGreenlet::OnGreenletEnded() {
-  if (ticket_ != nullptr) std::exchange(ticket_, nullptr)->core = nullptr;
+  if (ticket_) Ticket::Of(ticket_.get())->core = nullptr;
+  ticket_.reset();
   active_.reset();
   greenlet_.reset();
   ended_ = true;

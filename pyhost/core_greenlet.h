@@ -131,7 +131,7 @@ class CoreGreenlet final : public ListLink /* in its hub's list of those that ar
 
   enum class Call : uint8_t { kNone, kAsked, kDone };
 
-  struct Ticket;  // what the greenlet's function has of it
+  struct Ticket;
 
   static PyObject* RunHandle(PyObject* ticket, PyObject* none);
   void BeginGreenlet();
@@ -163,7 +163,7 @@ class CoreGreenlet final : public ListLink /* in its hub's list of those that ar
   PyRef greenlet_;
   PyRef active_;  // of its greenlets the one that ran last
   PyRef caller_;  // that waits in OnLoop
-  Ticket* ticket_ = nullptr;
+  PyRef ticket_;  // the greenlet's function has it too
 };
 
 }  // namespace greenring::pyhost

@@ -48,7 +48,9 @@ class GreenletHub final : public Hub {
     }
   }
 
-  void Wake() override { scheduler()->Unpark(thread()); }
+  void Wake() override {
+    if (thread()->state() != green::GreenThread::State::kAbandoned) scheduler()->Unpark(thread());
+  }
 
   PyObject* hub_greenlet() const override { return hub_; }
 

@@ -114,9 +114,8 @@ void Hub::MakeDue(CoreGreenlet* core) {
 
 // Those that become due meanwhile are served the next time: others come first.
 void Hub::ServeDue() {
-  IntrusiveList<CoreGreenlet> batch;
-  batch.Append(&due_);
-  while (CoreGreenlet* const core = batch.PopFront()) core->OnDue();
+  serving_.Append(&due_);
+  while (CoreGreenlet* const core = serving_.PopFront()) core->OnDue();
   if (std::exchange(exits_due_, false)) ThrowExits();
 }
 

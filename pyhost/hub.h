@@ -161,6 +161,7 @@ class Hub {
   green::GreenThread* thread_ = nullptr;
   std::function<void()> on_ended_;
   IntrusiveList<CoreGreenlet> due_;
+  IntrusiveList<CoreGreenlet> serving_;                  // not on the hub's C stack, which may be copied away
   std::unordered_map<PyObject*, CoreGreenlet*> owners_;  // of the greenlets that requests began in
   CoreGreenlet* current_ = nullptr;
   uint64_t switched_at_ticks_ = 0;  // of the hub's own time

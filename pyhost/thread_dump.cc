@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd_name.h"
 #include "green/inspection.h"
+#include "pyhost/core_greenlet.h"
 #include "pyhost/core_thread.h"
 #include "pyhost/current_request.h"
 #include "pyhost/python_os_thread.h"
@@ -111,10 +112,23 @@ void DescribeCoreThread(const CoreThread& core, int64_t now_ns, Block* block) {
   if (is_at_work && look.call != nullptr) block->place = absl::StrCat(look.call, "|");
 }
 
+// Of one in whose place a greenlet works.
+void DescribeCoreGreenlet(const CoreGreenlet& greenlet, int64_t now_ns, Block* block) {
+  const ThreadInfo& info = block->info;
+  const uint64_t hub_id = greenlet.hub()->thread()->id();
+  block->head =
+      HeadOf(info, greenlet.is_current() ? absl::StrCat("its greenlet has green thread ", hub_id)
+                                         : absl::StrCat(DescribeState(info, now_ns), " of green thread ", hub_id));
+  block->details = AccountsOf(greenlet.RunNs(), greenlet.switches(), info.stack_used_bytes, info.stack_size_bytes);
+}
+
 Block BlockOf(const ThreadInfo& info, PyThreadState* state, int64_t now_ns) {
   Block block;
   block.info = info;
-  if (const CoreThread* const core = CoreThread::Of(info.thread); core != nullptr) {
+  const CoreGreenlet* const greenlet = CoreGreenlet::Of(info.thread);
+  if (greenlet != nullptr) {
+    DescribeCoreGreenlet(*greenlet, now_ns, &block);
+  } else if (const CoreThread* const core = CoreThread::Of(info.thread); core != nullptr) {
     DescribeCoreThread(*core, now_ns, &block);
   } else {
     block.head = HeadOf(info, DescribeState(info, now_ns));
@@ -128,7 +142,9 @@ Block BlockOf(const ThreadInfo& info, PyThreadState* state, int64_t now_ns) {
     block.details = about + "\n" + block.details;
   }
   const bool is_whole = state != nullptr && info.state != GreenThread::State::kAbandoned;
-  const std::string python = is_whole ? FormatPythonStack(state) : std::string();
+  const std::string python = greenlet != nullptr ? greenlet->PythonStack()
+                             : is_whole          ? FormatPythonStack(state)
+                                                 : std::string();
   absl::StrAppend(&block.details, python);
   block.place += PlaceOf(info) + python;
   return block;

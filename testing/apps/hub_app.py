@@ -29,9 +29,8 @@ def _identity(environ, start_response):
     """What runs this request, and where."""
     import greenlet
     current = greenlet.getcurrent()
-    return _answer(start_response, {"type": type(current).__name__, "name": getattr(current, "name", None),
-                                    "ident": threading.get_ident(), "in_request": greenring.in_request(),
-                                    "engine": getattr(environ.get("greenring.engine"), "name", None)})
+    return _answer(start_response, {"type": type(current).__name__, "base": type(current).__base__.__name__,
+                                    "name": getattr(current, "name", None), "in_request": greenring.in_request()})
 
 
 def _sleep(environ, start_response):

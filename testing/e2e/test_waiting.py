@@ -4,15 +4,14 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import unittest
 
 from case import on_each_engine
-from components import SlowDns, SlowPage
-from components.dns import ADDRESS as DNS_ADDRESS
+from components import SlowPage
 from fixture import Server
 from overlap import OverlapCase
+from slow_names import SlowNames
 
 _NAME_HELPERS_MAX = 20  # names are resolved on helper threads: glibc waits inside, where nothing can park
 
@@ -170,26 +169,7 @@ class Names(WaitingCase):
         self.assertIs(self.json("/resolve-unknown"), True)
 
 
-class SlowNames(WaitingCase):
-    """The server has a mount namespace of its own, where resolv.conf names a slow name server."""
-
-    @classmethod
-    def setUpClass(cls):
-        try:
-            dns = SlowDns(delay_s=0.5).start()
-        except OSError as error:
-            raise unittest.SkipTest(f"cannot listen on {DNS_ADDRESS}:53: {error}")
-        cls.addClassCleanup(dns.stop)
-        made = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True)
-        if made.returncode != 0:
-            raise unittest.SkipTest(f"no mount namespace: {made.stderr.strip()}")
-        resolver = tempfile.NamedTemporaryFile("w", prefix="greenring-e2e-")
-        cls.addClassCleanup(resolver.close)
-        resolver.write(f"nameserver {DNS_ADDRESS}\n")
-        resolver.flush()
-        cls.prefix = ("unshare", "--mount", "sh", "-c", f'mount --bind {resolver.name} /etc/resolv.conf && exec "$0" "$@"')
-        super().setUpClass()
-
+class WaitingForNames(SlowNames, WaitingCase):
     def test_a_slow_name_server_parks_only_who_asks(self):
         targets = [f"/resolve?host-{number}.test" for number in range(20)]
         self.assertEqual(self.assert_overlap_json(targets, 0.5, _NAME_HELPERS_MAX), [["127.0.0.1"]] * 20)
