@@ -146,9 +146,12 @@ void Hub::SwitchTo(PyObject* greenlet, PyObject* exception) {
                          ? PyObject_CallMethod(greenlet, "switch", nullptr)
                          : PyObject_CallMethod(greenlet, "throw", "OO", Py_TYPE(exception), exception));
   if (!result) LogError("an exception came out of a greenlet");
+}
+
+bool Hub::IsDead(PyObject* greenlet) {
   const PyRef is_dead(PyObject_GetAttrString(greenlet, "dead"));
   if (!is_dead) PyErr_Clear();
-  if (is_dead.get() == Py_True) NoteDead(greenlet);
+  return is_dead.get() == Py_True;
 }
 
 PyRef Hub::CurrentGreenlet() const {
@@ -176,12 +179,13 @@ uint64_t Hub::NowTicks() const {
 // greenlet.settrace's callback: (event, (origin, target)), in the target, after the switch.
 PyObject* Hub::OnSwitch(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
   if (count == 2 && PyTuple_Check(arguments[1]) && PyTuple_GET_SIZE(arguments[1]) == 2) {
-    Of(self)->NoteSwitchTo(PyTuple_GET_ITEM(arguments[1], 1));
+    Of(self)->NoteSwitch(PyTuple_GET_ITEM(arguments[1], 0), PyTuple_GET_ITEM(arguments[1], 1));
   }
   Py_RETURN_NONE;
 }
 
-void Hub::NoteSwitchTo(PyObject* target) {
+void Hub::NoteSwitch(PyObject* origin, PyObject* target) {
+  if (owners_.contains(origin) && IsDead(origin)) NoteDead(origin);
   CoreGreenlet* const next = OwnerOf(target);
   CoreGreenlet* const before = std::exchange(current_, next);
   if (before != next) {

@@ -150,7 +150,8 @@ class Hub {
   void Main();
   bool RunSource();
   static PyObject* OnSwitch(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
-  void NoteSwitchTo(PyObject* target);
+  void NoteSwitch(PyObject* origin, PyObject* target);
+  static bool IsDead(PyObject* greenlet);
   uint64_t NowTicks() const;  // that the hub has had the OS thread
   CoreGreenlet* OwnerOf(PyObject* greenlet) const;
 
