@@ -66,7 +66,7 @@ class GeventDeadlines(HubDeadlineTests, HubCase):
 
 class GeventDisconnects(HubDisconnectTests, HubCase):
     engine = "gevent"
-    flags = ("--async_cores=8", "--cancel_on_disconnect=true")
+    flags = ("--async_cores=8", "--cancel_on_disconnect=on")
     usual = QUIET
 
 

@@ -17,5 +17,5 @@ class GreenletDeadlines(HubDeadlineTests, HubCase):
 
 class GreenletDisconnects(HubDisconnectTests, HubCase):
     engine = "greenlet"
-    flags = ("--async_cores=8", "--cancel_on_disconnect=true")
+    flags = ("--async_cores=8", "--cancel_on_disconnect=on")
     usual = QUIET
