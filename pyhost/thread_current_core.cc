@@ -73,7 +73,14 @@ int WaitOnThread(std::span<const WaitFd> fds, int64_t timeout_ns) {
     more.resize(fds.size());
     polled = more.data();
   }
-  for (size_t i = 0; i < fds.size(); ++i) polled[i] = {.fd = fds[i].fd, .events = fds[i].events, .revents = 0};
+  for (size_t i = 0; i < fds.size(); ++i) {
+    if (fds[i].fd < 0) {  // poll(2) would wait without it, for ever if there is no other
+      errno = EBADF;
+      PyErr_SetFromErrno(PyExc_OSError);
+      return CurrentCore::kFailed;
+    }
+    polled[i] = {.fd = fds[i].fd, .events = fds[i].events, .revents = 0};
+  }
   int64_t deadline_ns = kNeverNs;
   if (timeout_ns != kNeverNs) {
     const int64_t now_ns = Clock::Monotonic()->NowNs();

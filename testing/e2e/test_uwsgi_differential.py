@@ -1,0 +1,116 @@
+"""uWSGI's module call by call, under Debian's uWSGI and here: the differences are those of docs/UWSGI_DIFFERENCES.md.
+
+`test_uwsgi_differential.py` as a program prints the table of all differences, for that file.
+"""
+
+import http.client
+import json
+import os
+import re
+import sys
+import unittest
+import urllib.parse
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [path for path in (HERE, os.path.dirname(HERE)) if path not in sys.path]
+
+from components.uwsgi import Uwsgi  # noqa: E402
+from fixture import APPS, ROOT, Server  # noqa: E402
+
+DIFFERENCES = os.path.join(ROOT, "docs", "UWSGI_DIFFERENCES.md")
+ENGINE = "ugreen"
+CORES = 4
+ANSWER_TIMEOUT_S = 4  # longer than the longest wait that a call asks for
+HANGS, DIES = "no answer", "the connection ends"  # the process has died, or has lost the request
+APPLICATION = os.path.join(APPS, "uwsgi_calls_app.py")
+
+
+def expressions():
+    sys.path.insert(0, APPS)
+    try:
+        import uwsgi_calls_app
+    finally:
+        sys.path.remove(APPS)
+    return uwsgi_calls_app.EXPRESSIONS
+
+
+class OfUwsgi:
+    """Debian's uWSGI, another one after each call that it has not survived."""
+
+    def __init__(self):
+        self._server = None
+
+    def ask(self, expression):
+        if self._server is None:
+            self._server = Uwsgi(APPLICATION, engine=ENGINE, cores=CORES).start()
+        told = evaluate(f"http://127.0.0.1:{self._server.port}", expression)
+        if told in (HANGS, DIES):
+            self.stop()
+        return told
+
+    def stop(self):
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+
+class OfGreenring:
+    def __init__(self):
+        self._server = Server("uwsgi_calls_app", "--uwsgi_api", f"--async_cores={CORES}", "--control=off", master="on",
+                              usual=("",)).start()
+
+    def ask(self, expression):
+        return evaluate(f"http://127.0.0.1:{self._server.port}", expression)
+
+    def stop(self):
+        self._server.stop()
+
+
+def evaluate(url, expression):
+    try:
+        with urllib.request.urlopen(f"{url}/?{urllib.parse.quote(expression, safe='')}",
+                                    timeout=ANSWER_TIMEOUT_S) as response:
+            body = response.read()
+            return json.loads(body) if body else DIES
+    except TimeoutError:
+        return HANGS
+    except (http.client.RemoteDisconnected, ConnectionResetError):
+        return DIES
+
+
+def ask_all(server):
+    try:
+        return {expression: server.ask(expression) for expression in expressions()}
+    finally:
+        server.stop()
+
+
+def differences():
+    """{expression: (under uWSGI, here)} of those that differ."""
+    theirs, ours = ask_all(OfUwsgi()), ask_all(OfGreenring())
+    return {one: (theirs[one], ours[one]) for one in theirs if theirs[one] != ours[one]}
+
+
+def listed():
+    """The same, as the document has it: rows of three cells in backticks, and a reason."""
+    with open(DIFFERENCES) as document:
+        rows = re.findall(r"^\| `(.+?)` \| `(.+?)` \| `(.+?)` \| (.+) \|$", document.read(), re.M)
+    return {call: (theirs, ours) for call, theirs, ours, _ in rows}
+
+
+class UwsgiDifferential(unittest.TestCase):
+    maxDiff = None
+
+    def test_the_differences_are_those_that_are_documented(self):
+        if missing := Uwsgi.missing(ENGINE):
+            self.skipTest(f"not installed: {', '.join(missing)}")
+        found, documented = differences(), listed()
+        self.assertEqual({one: found[one] for one in found if documented.get(one) != found[one]}, {},
+                         "not in docs/UWSGI_DIFFERENCES.md, or not so")
+        self.assertEqual([one for one in documented if one not in found], [], "documented, and no difference")
+
+
+if __name__ == "__main__":
+    for call, (theirs, ours) in differences().items():
+        print(f"| `{call}` | `{theirs}` | `{ours}` | |")
