@@ -24,6 +24,7 @@ COLUMNS = (
     ("first_bytes", "first B/conn", "{:,.0f}"),
     ("again_bytes", "again B/conn", "{:,.0f}"),
     ("kept_bytes", "kept B/conn", "{:,.0f}"),
+    ("call_ns", "suspend() ns", "{:,.0f}"),
     ("yield_ns", "yield_ ns", "{:,.0f}"),
     ("greenlet_switch", "greenlet", "{:.1f}x"),
     ("gevent_sleep", "gevent", "{:.1f}x"),

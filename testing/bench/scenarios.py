@@ -44,7 +44,7 @@ class Requests:
     behind_nginx: bool = False
 
     def accepts(self, server):
-        return server.behind_nginx == self.behind_nginx
+        return server.behind_nginx == self.behind_nginx and not server.suspends_max
 
     def measure(self, chosen, settings):
         rows = {server.name: [] for server in chosen}
@@ -109,7 +109,7 @@ class Idle:
     busy_connections: int = 64
 
     def accepts(self, server):
-        return server.keeps_alive
+        return server.keeps_alive and not server.suspends_max
 
     def measure(self, chosen, settings):
         rows = {}
@@ -193,6 +193,64 @@ class Waiting(Requests):
 
 
 @dataclasses.dataclass(frozen=True)
+class Suspend:
+    """uwsgi.suspend() between two requests, each of which calls it in a loop: nanoseconds a call."""
+
+    name: str
+    title: str
+    app: str = "suspend:application"
+
+    def accepts(self, server):
+        return server.suspends_max > 1
+
+    def measure(self, chosen, settings):
+        rows = {server.name: [] for server in chosen}
+        with contextlib.ExitStack() as stack:
+            started = [
+                stack.enter_context(servers.running(server, self.app, settings.directory)) for server in chosen
+            ]
+            for number in range(settings.rounds):
+                for running in started:
+                    rows[running.server.name].append(row := self._round(running))
+                    settings.say(f"{self.name} {number + 1}/{settings.rounds} {running.server.name}: "
+                                 f"{row['call_ns']:,.0f} ns a call")  # fmt: skip
+        return rows
+
+    def _round(self, running):
+        with load.Unanswered(running.url, "/other"):
+            with urllib.request.urlopen(running.url + "/measure?1", timeout=60) as answer:
+                told = json.load(answer)
+        if told["others"] != 1:
+            raise RuntimeError(f"{running.server.name}: {told['others']} other requests were there, not one")
+        return {"call_ns": told["call_ns"]}
+
+
+@dataclasses.dataclass(frozen=True)
+class SuspendSleep(Requests):
+    """uwsgi.async_sleep() and suspend(), on as many connections as the server survives, `connections` at most."""
+
+    connections: int = 1_000
+    app: str = "suspend_sleep:application"
+    rounds_max: int = 3
+
+    def accepts(self, server):
+        return server.suspends_max > 0
+
+    def measure(self, chosen, settings):
+        rows = {}
+        for server in chosen:
+            own = dataclasses.replace(self, connections=min(self.connections, server.suspends_max))
+            with servers.running(server, self.app, settings.directory, own.connections) as running:
+                own._wrk(running, WARM_S)
+                rows[server.name] = [own._round(running, settings.duration_s)
+                                     for _ in range(min(settings.rounds, self.rounds_max))]  # fmt: skip
+            row = rows[server.name][-1]
+            settings.say(f"{self.name} {server.name}: {own.connections} connections, {row['rps']:,.0f} requests/s, "
+                         f"{row['cpu_us']:.2f} CPU µs each")  # fmt: skip
+        return rows
+
+
+@dataclasses.dataclass(frozen=True)
 class FromPython:
     """What greenring's own functions cost, beside greenlet's and gevent's in a process of their own, round by round."""
 
@@ -201,7 +259,7 @@ class FromPython:
     app: str = "go_from_python:application"
 
     def accepts(self, server):
-        return server.name.startswith("greenring-")
+        return server.name.startswith("greenring-") and not server.suspends_max
 
     def measure(self, chosen, settings):
         rows = {server.name: [] for server in chosen}
@@ -249,7 +307,7 @@ class Spinners(Requests):
 
     def accepts(self, server):
         is_made_for_one = server.name.startswith("raw") or server.name.endswith("-sync")
-        return not is_made_for_one and not server.behind_nginx
+        return not is_made_for_one and not server.behind_nginx and not server.suspends_max
 
     def measure(self, chosen, settings):
         rows = {}
@@ -286,6 +344,8 @@ ALL = (
         "psycopg2", "psycopg2: select pg_sleep(0.1), 1,000 connections", app="query:application", connections=1_000,
         postgres_connections=1_400,  # those of the server before may still be closing
     ),
+    Suspend("suspend", "uwsgi.suspend() between two requests"),
+    SuspendSleep("suspend-sleep", "uwsgi.async_sleep() and suspend(), on as many of 1,000 connections as are survived"),
     FromPython("go", "Go from Python: nanoseconds each, and how many times that its peers take"),
     *control_plane.ALL,
 )

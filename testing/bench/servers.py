@@ -38,6 +38,7 @@ class Server:
     needs: tuple  # files without which the server is left out
     keeps_alive: bool = True  # False: closes after every answer, so it cannot hold idle connections
     waiting_max: int = 0  # how many requests may wait in a blocking call at a time; 0: not made for it
+    suspends_max: int = 0  # how many requests at a time may wait in uwsgi.suspend(); 0: there is no module `uwsgi`
     behind_nginx: bool = False  # {port} speaks the uwsgi protocol to an nginx, whose CPU does not count
 
     def missing(self):
@@ -51,23 +52,24 @@ class Running:
     url: str
 
 
-def _greenring(engine):
+def _greenring(engine, *options, name=None, suspends_max=0):
     command = (str(GREENRING), "--app={app}", f"--chdir={APPS}", "--http=127.0.0.1:{port}", f"--engine={engine}")
-    command += ("--async_cores={cores}", "--control=off")
-    return Server(f"greenring-{engine}", command, (str(GREENRING),), waiting_max=100_000)
+    command += ("--async_cores={cores}", "--control=off", *options)
+    return Server(name or f"greenring-{engine}", command, (str(GREENRING),), waiting_max=0 if name else 100_000,
+                  suspends_max=suspends_max)
 
 
 def _raw(name, *options):
     return Server(name, (str(RAW), "--port={port}", "--response_file={response}", *options), (str(RAW),))
 
 
-def _uwsgi(name, plugins, *options, keeps_alive, waiting_max=0):
+def _uwsgi(name, plugins, *options, keeps_alive, waiting_max=0, suspends_max=0):
     command = ("uwsgi", "--plugin", plugins, *options, "--chdir", str(APPS), "--module", "{app}", "--processes", "1")
     command += ("--need-app", "--disable-logging", "--listen", "1024", "--die-on-term")
     if not keeps_alive:
         command += ("--add-header", "Connection: close")  # else the client learns it from a broken connection
     needs = [f"/usr/lib/uwsgi/plugins/{plugin}_plugin.so" for plugin in plugins.split(",")]
-    return Server(name, command, ("/usr/bin/uwsgi", *needs), keeps_alive, waiting_max)
+    return Server(name, command, ("/usr/bin/uwsgi", *needs), keeps_alive, waiting_max, suspends_max)
 
 
 def _behind_nginx(name, command, needs):
@@ -83,6 +85,7 @@ def _gunicorn(name, worker, *options, needs=(), keeps_alive=True, waiting_max=0)
 
 DEFAULT_CORES = 256  # of the scenarios that do not wait: Greenring's own default
 DEFAULT = "greenring-ucontext"  # the engine that ratios and targets speak of
+SUSPENDS = "greenring-suspend"  # the same with the module `uwsgi`
 LIMIT = "raw"  # sleeps until one completion has come, as Greenring does
 
 ALL = (
@@ -104,6 +107,12 @@ ALL = (
     _uwsgi(
         "uwsgi-threads", "python3", "--http-socket", "127.0.0.1:{port}", "--threads", "{cores}",
         keeps_alive=False, waiting_max=1_000,
+    ),
+    _greenring("ucontext", "--uwsgi_api", name=SUSPENDS, suspends_max=100_000),
+    # Without threads, with which the second request that suspends deadlocks. From ten that sleep on it crashes.
+    _uwsgi(
+        "uwsgi-ugreen-suspend", "python3,ugreen", "--http-socket", "127.0.0.1:{port}", "--ugreen", "--async", "64",
+        keeps_alive=False, suspends_max=8,
     ),
     _gunicorn(
         "gunicorn-gevent", "gevent",

@@ -47,12 +47,14 @@ def _cpu_against(scenario, peer, peer_scenario=None):
     return ratio
 
 
-def _cpu_between(scenario, ours, peer):
+def _between(scenario, ours, peer, figure="cpu_us"):
     def ratio(results):
-        of_ours, of_peer = (results.of(scenario, name, "cpu_us") for name in (ours, peer))
+        of_ours, of_peer = (results.of(scenario, name, figure) for name in (ours, peer))
         return of_ours / of_peer if of_ours and of_peer else None
     return ratio
 
+
+UGREEN = "uwsgi-ugreen-suspend"
 
 ALL = (
     Target("hello: CPU against the raw responder", 1.35, "x", lambda r: r.default("hello", "cpu_ratio")),
@@ -60,7 +62,12 @@ ALL = (
     Target("hello-close: CPU against uWSGI's sync worker", 1.0, "x", _cpu_against("hello-close", "uwsgi-sync")),
     Target(
         "nginx: CPU of the uwsgi protocol against uWSGI's sync worker", 1.0, "x",
-        _cpu_between("nginx", "nginx-greenring", "nginx-uwsgi-sync"),
+        _between("nginx", "nginx-greenring", "nginx-uwsgi-sync"),
+    ),
+    Target("suspend: a call against uGreen's", 1 / 4, "x", _between("suspend", servers.SUSPENDS, UGREEN, "call_ns")),
+    Target(
+        "suspend-sleep: CPU against uGreen's", 1 / 2, "x",
+        _between("suspend-sleep", servers.SUSPENDS, UGREEN, "cpu_us"),
     ),
     Target("idle: resident bytes a connection", 512, "B", lambda r: r.default("idle", "first_bytes")),
     Target("spinners: p99 beside four that compute", 25_000, "µs", lambda r: r.default("spinners", "p99_us")),

@@ -1,4 +1,4 @@
-"""Debian's uWSGI: one application in one process, over HTTP, with the engine that programs for async modes are run on."""
+"""Debian's uWSGI: one application in one process, over HTTP, on an engine of its async modes."""
 
 import pathlib
 import signal

@@ -29,7 +29,7 @@ MANY = 30
 
 
 def on_hosts(*hosts):
-    """Replaces the class by one subclass per host: "ucontext", ..., or "uwsgi_ugreen", "uwsgi_greenlet", "uwsgi_gevent"."""
+    """Replaces the class by one subclass per host: an engine, or uwsgi_ugreen, uwsgi_greenlet, uwsgi_gevent."""
     def replace(cls):
         module = sys.modules[cls.__module__]
         for host in hosts:
@@ -95,7 +95,8 @@ class Program(unittest.TestCase):
                 stack.callback(connection.close)
                 connection.connect()
             for connection, target in zip(connections, targets):  # quickly: what they ask for may be soon done
-                connection.sock.sendall(f"GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+                head = f"GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+                connection.sock.sendall(head.encode())
             answers = [http.client.HTTPResponse(connection.sock, method="GET") for connection in connections]
             for answer in answers:
                 answer.begin()
