@@ -158,7 +158,6 @@ TEST(PoolOptionsTest, WhatIsOutOfBoundsIsRefusedByName) {
       {"application.target", [](Pool* pool) { pool->mutable_application()->clear_target(); }},
       {"async_cores", [](Pool* pool) { pool->set_async_cores(0); }},
       {"async_cores", [](Pool* pool) { pool->set_async_cores(INT32_MAX); }},
-      {"engine", [](Pool* pool) { pool->set_engine(control::v1::GREENLET); }},
       {"engine", [](Pool* pool) { pool->set_engine(static_cast<control::v1::Engine>(77)); }},
       {"engine", [](Pool* pool) { pool->clear_engine(); }},
       {"stack_size_bytes", [](Pool* pool) { pool->set_stack_size_bytes(INT64_MAX); }},

@@ -78,6 +78,7 @@ class LiveHubs(unittest.TestCase):
 
     def test_lists_and_stacks_tell_of_greenlets(self):
         self.start(pool={"engine": "GEVENT"})
+        self.get("/gevent_sleep?0")  # the hub has begun, and gevent is imported
         with self.worker.connect() as connection:
             connection.send_request("GET", "/gevent_sleep?1")
             time.sleep(0.3)
@@ -89,6 +90,7 @@ class LiveHubs(unittest.TestCase):
 
     def test_an_operator_cancels_one_greenlet(self):
         self.start(pool={"engine": "GEVENT"})
+        self.get("/gevent_sleep?0")  # the hub has begun, and gevent is imported
         with self.worker.connect() as cancelled, self.worker.connect() as other:
             cancelled.send_request("GET", "/gevent_sleep?30")
             time.sleep(0.3)
