@@ -48,6 +48,14 @@ class GreenletHub final : public Hub {
     }
   }
 
+  // Until it waits for something else than the hub, or has ended.
+  bool StartFunction(PyObject* function_to_start) override {
+    const PyRef made(PyObject_CallOneArg(function("RequestGreenlet"), function_to_start));
+    if (!made) return false;
+    SwitchTo(made.get(), nullptr);
+    return true;
+  }
+
   void Wake() override {
     if (thread()->state() != green::GreenThread::State::kAbandoned) scheduler()->Unpark(thread());
   }

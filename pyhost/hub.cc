@@ -57,6 +57,7 @@ void Hub::Main() {
       }
     }
     thrown_.reset();
+    spawned_.clear();
     globals_.reset();
     Interruptible::Current()->set_hub(nullptr);
     Interruptible::Current()->set_request(nullptr);
@@ -96,9 +97,10 @@ PyObject* Hub::function(const char* name) const {
 
 void Hub::LogError(const char* what) {
   const PyRef exception = TakeException();
-  error_log_->Message(
-      absl::StrCat(name_, ": ", what, exception ? absl::StrCat("\n", FormatException(exception.get())) : ""));
+  LogMessage(absl::StrCat(what, exception ? absl::StrCat("\n", FormatException(exception.get())) : ""));
 }
+
+void Hub::LogMessage(const std::string& message) { error_log_->Message(absl::StrCat(name_, ": ", message)); }
 
 // ---- who is due ----------------------------------------------------------------------------------------------------
 
@@ -116,7 +118,20 @@ void Hub::MakeDue(CoreGreenlet* core) {
 void Hub::ServeDue() {
   serving_.Append(&due_);
   while (CoreGreenlet* const core = serving_.PopFront()) core->OnDue();
+  for (const PyRef& function : std::exchange(spawned_, {})) {
+    if (!StartFunction(function.get())) LogError("a greenlet cannot be started");
+  }
   if (std::exchange(exits_due_, false)) ThrowExits();
+}
+
+bool Hub::Spawn(PyObject* function) {
+  if (ended_ || is_broken_) {
+    PyErr_Format(PyExc_RuntimeError, "the %s has ended", name_);
+    return false;
+  }
+  spawned_.push_back(PyRef::Share(function));
+  Wake();
+  return true;
 }
 
 // ---- greenlets -----------------------------------------------------------------------------------------------------

@@ -19,13 +19,17 @@
 // Scheduler's thread only. GIL held where a function says so.
 #pragma once
 
+#include <poll.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/intrusive_list.h"
@@ -56,6 +60,10 @@ class Hub {
   // GreenletExit for what still runs in the background. Never parks.
   void EndGreenlets();
 
+  // Has `function`, which takes nothing and never raises, called in a greenlet of its own, which is no request's. False
+  // with a Python error: the hub has ended. GIL held; any green thread. Never parks.
+  bool Spawn(PyObject* function);
+
   bool ended() const { return ended_; }
   // For dumps.
   const char* name() const { return name_; }
@@ -67,6 +75,15 @@ class Hub {
 
   // What the greenlets of current_core() used of the hub's time since they were switched in, in the scheduler's ticks.
   uint64_t current_run_ticks() const { return NowTicks() - switched_at_ticks_; }
+
+  // ---- for greenlets that are no request's ----
+
+  // It knows of them: the following let the others run. Both on the hub's green thread, GIL held.
+  virtual bool schedules_greenlets() const { return false; }
+  // False with a Python error.
+  virtual bool Yield() { return true; }
+  // As poll(2), until `deadline_ns` of the monotonic clock. Negative with a Python error.
+  virtual int Poll(std::span<pollfd>, int64_t /*deadline_ns*/) { return 0; }
 
   // ---- for CoreGreenlet ----
 
@@ -102,6 +119,8 @@ class Hub {
   // The Python error, where nobody can be told: to the error log.
   void LogError(const char* what);
 
+  void LogMessage(const std::string& message);
+
   // Its green thread's.
   PyThreadState* state() const { return state_; }
 
@@ -130,10 +149,13 @@ class Hub {
   // What EndGreenlets has asked for.
   virtual void ThrowExits() {}
 
+  // What Spawn has asked for. False with a Python error.
+  virtual bool StartFunction(PyObject* function) = 0;
+
   // Everybody who is due, once.
   void ServeDue();
 
-  bool has_due() const { return !due_.empty(); }
+  bool has_due() const { return !due_.empty() || !spawned_.empty(); }
   bool stopping() const { return stopping_; }
 
   // What the source has defined, borrowed.
@@ -164,6 +186,7 @@ class Hub {
   IntrusiveList<CoreGreenlet> due_;
   IntrusiveList<CoreGreenlet> serving_;                  // not on the hub's C stack, which may be copied away
   std::unordered_map<PyObject*, CoreGreenlet*> owners_;  // of the greenlets that requests began in
+  std::vector<PyRef> spawned_;                           // not started yet
   CoreGreenlet* current_ = nullptr;
   uint64_t switched_at_ticks_ = 0;  // of the hub's own time
   bool exits_due_ = false;
@@ -184,6 +207,10 @@ absl::Status CheckGeventHub();
 // gevent.monkey.patch_all(), before the application is imported. FAILED_PRECONDITION: there is no gevent, or it
 // refuses. GIL held, on the main thread. Parks: it imports.
 absl::Status PatchForGevent();
+
+// After the import, on the main thread: the hub that gevent has made there, if any, becomes the one that NewGeventHub
+// makes next, with the greenlets and watchers that wait for it. GIL held. Never parks.
+void DetachGeventHub();
 
 // A small hub of our own under python3-greenlet: it switches to those that are due, and parks. What a greenlet calls
 // that blocks keeps the others of this hub waiting, and nobody else.

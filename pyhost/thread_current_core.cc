@@ -12,6 +12,7 @@
 #include "pyhost/core_greenlet.h"
 #include "pyhost/current_request.h"
 #include "pyhost/green_pool.h"
+#include "pyhost/hub.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/interrupt_errors.h"
 #include "pyhost/python.h"
@@ -50,10 +51,25 @@ int PollUntil(pollfd* polled, size_t count, int64_t deadline_ns) {
   }
 }
 
+// Of a greenlet that is no request's, if it knows of those.
+Hub* HubHere() {
+  Hub* const hub = GreenPool::in_forked_child() ? nullptr : Hub::Current();
+  return hub != nullptr && hub->schedules_greenlets() ? hub : nullptr;
+}
+
+int PollHere(std::span<pollfd> polled, int64_t deadline_ns) {
+  if (CoreGreenlet* const greenlet = CoreGreenlet::Current(); greenlet != nullptr) {
+    return greenlet->Poll(polled, deadline_ns);
+  }
+  if (Hub* const hub = HubHere(); hub != nullptr) return hub->Poll(polled, deadline_ns);
+  return PollUntil(polled.data(), polled.size(), deadline_ns);
+}
+
 }  // namespace
 
 bool YieldThread() {
   if (CoreGreenlet* const greenlet = CoreGreenlet::Current(); greenlet != nullptr) return greenlet->Yield();
+  if (Hub* const hub = HubHere(); hub != nullptr) return hub->Yield();
   green::GreenThread* const self = GreenPool::in_forked_child() ? nullptr : green::GreenThread::Current();
   if (self == nullptr) {
     Py_BEGIN_ALLOW_THREADS sched_yield();
@@ -86,9 +102,7 @@ int WaitOnThread(std::span<const WaitFd> fds, int64_t timeout_ns) {
     const int64_t now_ns = Clock::Monotonic()->NowNs();
     if (timeout_ns < kNeverNs - now_ns) deadline_ns = now_ns + timeout_ns;
   }
-  CoreGreenlet* const greenlet = CoreGreenlet::Current();
-  const int ready = greenlet != nullptr ? greenlet->Poll({polled, fds.size()}, deadline_ns)
-                                        : PollUntil(polled, fds.size(), deadline_ns);
+  const int ready = PollHere({polled, fds.size()}, deadline_ns);
   if (ready < 0) return CurrentCore::kFailed;
   for (size_t i = 0; i < fds.size(); ++i) {
     if (polled[i].revents == 0) continue;

@@ -192,6 +192,8 @@ class Worker final : private CorePool::Runner,
         [this](int signal_number) { Drain(absl::StrCat("signal ", signal_number, ": draining"), 0); });
     recycling_.Apply(options_.recycling);
     pool_.Open();
+    SetEngine(options_.cores.engine);
+    pyhost::UwsgiModule::SetSpawner([this](PyObject* function) { return SpawnHandler(function); });
     dump_signal->Watch(&dumper_, &scheduler_);
     pyhost::ScopedGilRelease release;
     pyhost::MainThread main_thread(&scheduler_, release.state());
@@ -221,6 +223,7 @@ class Worker final : private CorePool::Runner,
       error_log_->Message("threads of the application did not end after the drain; exiting without them");
     }
     ReportStacks();
+    pyhost::UwsgiModule::SetSpawner(nullptr);
     return scheduler_.stats().live == 0 && scheduler_.stats().abandoned == 0 && threads_lost_ == 0;
   }
 
@@ -292,7 +295,7 @@ class Worker final : private CorePool::Runner,
     }
   }
 
-  // Begins with the first core that needs it, and lives as long as the worker: what runs there in the background goes
+  // Begins when the engine is first needed, and lives as long as the worker: what runs there in the background goes
   // on when the pool has another engine.
   pyhost::Hub* HubOf(CoreEngine engine) {
     std::unique_ptr<pyhost::Hub>& hub = engine == CoreEngine::kGevent ? gevent_hub_ : greenlet_hub_;
@@ -350,10 +353,23 @@ class Worker final : private CorePool::Runner,
   void Apply(const WorkerOptions& options, int64_t generation, int canary_percent) {
     cores_.Apply(options.cores, generation, canary_percent);
     if (canary_percent != 0) return;
+    SetEngine(options.cores.engine);
     drain_timeout_ns_ = options.drain_timeout_ns;
     LastResort::SetPatience(drain_timeout_ns_ + kUnwindNs + kLastResortNs);
     service_.Apply(options.http);
     recycling_.Apply(options.recycling);
+  }
+
+  // Of what is to come. A hub begins at once: greenlets of the import wait for it.
+  void SetEngine(CoreEngine engine) {
+    engine_ = engine;
+    if (HasHub(engine)) HubOf(engine);
+  }
+
+  // A handler of the module uwsgi, which is no request: a greenlet where the application's other code is one.
+  bool SpawnHandler(PyObject* function) {
+    if (engine_ == CoreEngine::kGevent) return HubOf(engine_)->Spawn(function);
+    return pyhost::UwsgiModule::SpawnInGreenThread(function);
   }
 
   // What is still at work: so many requests, and what the pool runs.
@@ -434,6 +450,7 @@ class Worker final : private CorePool::Runner,
   pyhost::GreenPool pool_;
   std::unique_ptr<pyhost::Hub> greenlet_hub_;  // null until a core needs it
   std::unique_ptr<pyhost::Hub> gevent_hub_;
+  CoreEngine engine_ = CoreEngine::kUcontext;
   ThreadDumper dumper_;
   StatisticsCollector statistics_;
   RequestList requests_;
@@ -509,6 +526,7 @@ absl::StatusOr<int> RunWorker(const WorkerOptions& options, MasterStart* master)
   WarnOfLongSwitchInterval(options, &error_log);
 
   pyhost::UwsgiModule::AfterImport();
+  pyhost::DetachGeventHub();
 
   pyhost::WsgiHandler handler(*std::move(application), {}, &error_log, pyhost::UwsgiModule::extension());
   std::vector<const pyhost::EnvironTemplate*> environs;

@@ -8,13 +8,15 @@
 #include "pyhost/python.h"
 #include "pyhost/python_error.h"
 #include "pyhost/uwsgi/extension.h"
+#include "pyhost/uwsgi/handler_job.h"
 #include "pyhost/uwsgi/parts.h"
 
 namespace greenring::pyhost {
 namespace {
 
 constexpr bool (*kParts[])(PyObject* module) = {
-    &AddAttributes, &AddWaits, &AddSockets, &AddChunks, &AddRequestCalls, &AddProcess, &AddSignals, &AddLocks, &AddAbsent,
+    &AddAttributes, &AddWaits,   &AddSockets, &AddChunks, &AddRequestCalls,
+    &AddProcess,    &AddSignals, &AddLocks,   &AddAbsent,
 };
 
 PyModuleDef kModule = {
@@ -78,7 +80,9 @@ void RegisterUwsgiModule(UwsgiHost* of_process, UwsgiOptions of_module) {
 RequestExtension* UwsgiModule::extension() { return host != nullptr ? UwsgiExtension() : nullptr; }
 
 UwsgiSignalSink* UwsgiModule::signal_sink() { return host != nullptr ? SignalSink() : nullptr; }
-void UwsgiModule::SetSpawner(Spawner spawner) { SetHandlerSpawner(spawner); }
+void UwsgiModule::SetSpawner(Spawner spawner) { SetHandlerSpawner(std::move(spawner)); }
+
+bool UwsgiModule::SpawnInGreenThread(PyObject* function) { return StartInGreenThread(function); }
 
 void UwsgiModule::AfterImport() {
   if (host == nullptr) return;

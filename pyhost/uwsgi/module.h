@@ -12,6 +12,7 @@
 // it. Each part of it is a file here, with a function that adds it to the module (parts.h).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -46,10 +47,12 @@ class UwsgiModule {
 
   // Has `function`, which takes nothing and never raises, called where the engine runs what is no request; false with a
   // Python error. GIL held; never parks.
-  using Spawner = bool (*)(PyObject* function);
+  using Spawner = std::function<bool(PyObject* function)>;
   // Who does that from now on, for engines whose cores are not threads; nullptr, as at the beginning: each in a green
   // thread of its own.
   static void SetSpawner(Spawner spawner);
+  // That is what it does then; also for a spawner that has nothing better at the moment.
+  static bool SpawnInGreenThread(PyObject* function);
 
   // The application is there: calls uwsgi.post_fork_hook, if it has set one, and what that raises goes to the log.
   // On the main thread. May run Python code that blocks.

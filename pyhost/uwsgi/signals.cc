@@ -46,8 +46,12 @@ struct Waiter : ListLink {
 
 // The GIL guards all of it.
 std::array<Registered, kUwsgiSignals> registered;
-constinit UwsgiModule::Spawner spawner = &StartInGreenThread;
 constinit int received_last = -1;  // outside of requests
+
+UwsgiModule::Spawner& Spawner() {
+  static auto* const spawner = new UwsgiModule::Spawner(&StartInGreenThread);
+  return *spawner;
+}
 
 IntrusiveList<Waiter>& Waiters() {
   static auto* const waiters = new IntrusiveList<Waiter>();
@@ -82,7 +86,7 @@ void StartHandler(int signal) {
   const PyRef bound(Py_BuildValue("(Oi)", one.handler, signal));
   const PyRef function(bound ? PyCFunction_New(&kRunHandler, bound.get()) : nullptr);
   ++one.running;
-  if (function && spawner(function.get())) return;
+  if (function && Spawner()(function.get())) return;
   --one.running;
   const PyRef exception = TakeException();
   Host()->Log(
@@ -311,7 +315,7 @@ UwsgiSignalSink* SignalSink() {
 }
 
 void SetHandlerSpawner(UwsgiModule::Spawner function) {
-  spawner = function != nullptr ? function : &StartInGreenThread;
+  Spawner() = function != nullptr ? std::move(function) : &StartInGreenThread;
 }
 
 bool AddSignals(PyObject* module) { return PyModule_AddFunctions(module, kFunctions) == 0; }
