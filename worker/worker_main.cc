@@ -20,7 +20,7 @@
 #include "worker/master_start.h"
 #include "worker/options.h"
 #include "worker/pool_options.h"
-#include "worker/worker.h"
+#include "worker/run_worker.h"
 
 namespace greenring::worker {
 namespace {
