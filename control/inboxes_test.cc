@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <string>
+#include <string_view>
 
+#include "base/descriptor_message.h"
 #include "gtest/gtest.h"
 
 namespace greenring::control {
@@ -49,20 +51,8 @@ TEST(InboxesTest, WhatWaitsIsClosedWithItsInbox) {
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
   const UniqueFd reading(ends[0]);
   UniqueFd handed(ends[1]);
-  char byte = 'x';
-  iovec vector = {.iov_base = &byte, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  *reinterpret_cast<int*>(CMSG_DATA(header)) = handed.get();
-  ASSERT_EQ(sendmsg(inboxes.Find("pools/web")->sending->get(), &message, 0), 1);
+  DescriptorMessage message(std::string_view("x"), {handed.get()});
+  ASSERT_EQ(sendmsg(inboxes.Find("pools/web")->sending->get(), message.header(), 0), 1);
   handed.Reset();
   pollfd end = {.fd = reading.get(), .events = POLLIN, .revents = 0};
   EXPECT_EQ(poll(&end, 1, 0), 0) << "it waits";

@@ -19,11 +19,9 @@ namespace greenring::control {
 
 class LinkQueue {
  public:
-  // What the kernel takes with one message (SCM_MAX_FD).
-  static constexpr size_t kDescriptorsMax = 253;
-
-  // `borrowed`, and behind them `descriptors`, go with the first byte of `message`; at most kDescriptorsMax. The
-  // borrowed ones must be open until then. False, with nothing done, when the message is too long.
+  // `borrowed`, and behind them `descriptors`, go with the first byte of `message`: at most
+  // DescriptorMessage::kDescriptorsMax (checked). The borrowed ones must be open until then. False, with nothing done,
+  // when the message is too long.
   bool Append(const worker::v1::ToWorker& message, const std::vector<SharedFd>& descriptors = {},
               const std::vector<int>& borrowed = {});
 

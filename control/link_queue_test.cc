@@ -3,16 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <memory>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/descriptor_message.h"
 #include "gtest/gtest.h"
 #include "protocol/frame.h"
 
@@ -50,23 +49,13 @@ class LinkQueueTest : public ::testing::Test {
   void Receive(size_t size) {
     std::vector<char> buffer(size);
     for (;;) {
-      iovec vector = {.iov_base = buffer.data(), .iov_len = buffer.size()};
-      msghdr message = {};
-      message.msg_iov = &vector;
-      message.msg_iovlen = 1;
-      alignas(cmsghdr) char control[CMSG_SPACE(LinkQueue::kDescriptorsMax * sizeof(int))];
-      message.msg_control = control;
-      message.msg_controllen = sizeof(control);
-      const ssize_t received = recvmsg(theirs_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+      DescriptorMessage message(buffer.data(), buffer.size());
+      const ssize_t received = recvmsg(theirs_.get(), message.header(), MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
       if (received <= 0) return;
-      EXPECT_EQ(message.msg_flags & MSG_CTRUNC, 0);
-      if (const cmsghdr* header = CMSG_FIRSTHDR(&message)) {
-        const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        std::vector<int> numbers(count);
-        std::memcpy(numbers.data(), CMSG_DATA(header), count * sizeof(int));
-        for (const int number : numbers) received_fds_.emplace_back(number);
-        batches_.push_back(count);
-      }
+      EXPECT_FALSE(message.lost_descriptors());
+      const size_t received_before = received_fds_.size();
+      message.Take(&received_fds_);
+      if (received_fds_.size() > received_before) batches_.push_back(received_fds_.size() - received_before);
       decoder_.Append({buffer.data(), static_cast<size_t>(received)});
       std::string_view payload;
       while (decoder_.Next(&payload) == protocol::FrameDecoder::Result::kFrame) {

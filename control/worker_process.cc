@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/descriptor_message.h"
 #include "base/errno_status.h"
 #include "control/link_queue.h"
 #include "control/stderr_relay.h"
@@ -105,8 +106,8 @@ class Process : public std::enable_shared_from_this<Process> {
 };
 
 absl::Status Process::Begin(const WorkerStart& start) {
-  if (start.sockets.size() + start.routes.size() > LinkQueue::kDescriptorsMax) {
-    return absl::InvalidArgumentError(absl::StrCat("a worker can have ", LinkQueue::kDescriptorsMax,
+  if (start.sockets.size() + start.routes.size() > DescriptorMessage::kDescriptorsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("a worker can have ", DescriptorMessage::kDescriptorsMax,
                                                    " listeners and pools beside it on their addresses at most"));
   }
   ToWorker message;

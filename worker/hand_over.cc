@@ -4,19 +4,17 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/descriptor_message.h"
 #include "base/errno_status.h"
 #include "greenring/worker/v1/hand_over.pb.h"
-#include "worker/descriptors.h"
 
 namespace greenring::worker {
 namespace {
@@ -54,19 +52,8 @@ absl::StatusOr<std::string> ContentOf(int file) {
 }
 
 absl::Status Send(int inbox, std::string_view payload, const std::vector<int>& descriptors) {
-  iovec vector = {.iov_base = const_cast<char*>(payload.data()), .iov_len = payload.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = CMSG_SPACE(descriptors.size() * sizeof(int));
-  cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
-  std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size() * sizeof(int));
-  while (sendmsg(inbox, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+  DescriptorMessage message(payload, descriptors);
+  while (sendmsg(inbox, message.header(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS) {
       return absl::ResourceExhaustedError("its workers do not take connections as fast as they come");
@@ -120,21 +107,16 @@ absl::Status SendConnection(int inbox, const HandedConnection& connection) {
 
 absl::StatusOr<HandedConnection> ReceiveConnection(int inbox) {
   const std::unique_ptr<char[]> payload(new char[kDatagramBytesMax]);
-  iovec vector = {.iov_base = payload.get(), .iov_len = kDatagramBytesMax};
-  DescriptorRoom room;
-  msghdr message = {};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  room.Prepare(&message);
-  const ssize_t received = recvmsg(inbox, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  DescriptorMessage message(payload.get(), kDatagramBytesMax);
+  const ssize_t received = recvmsg(inbox, message.header(), MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (received < 0 && (errno == EAGAIN || errno == EINTR)) return absl::UnavailableError("none waits");
   if (received < 0) return ErrnoToStatus(errno, "recvmsg", inbox);
   std::vector<UniqueFd> descriptors;
-  TakeDescriptors(&message, &descriptors);
-  if (message.msg_flags & MSG_CTRUNC) {
+  message.Take(&descriptors);
+  if (message.lost_descriptors()) {
     return absl::ResourceExhaustedError("too many open files: a limit (ulimit -n) is too low");
   }
-  if (message.msg_flags & MSG_TRUNC) return absl::InvalidArgumentError("it is too long");
+  if (message.lost_bytes()) return absl::InvalidArgumentError("it is too long");
   if (received == 0 && descriptors.empty()) return absl::OutOfRangeError("nobody can send any more");
   return Decode({payload.get(), static_cast<size_t>(received)}, std::move(descriptors));
 }

@@ -4,18 +4,16 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/descriptor_message.h"
 #include "base/unique_fd.h"
 #include "greenring/worker/v1/hand_over.pb.h"
 #include "gtest/gtest.h"
-#include "worker/descriptors.h"
 
 namespace greenring::worker {
 namespace {
@@ -45,22 +43,9 @@ class HandOverTest : public ::testing::Test {
   }
 
   // A datagram of whatever bytes and descriptors.
-  void SendRaw(std::string bytes, std::vector<int> descriptors) {
-    iovec vector = {.iov_base = bytes.data(), .iov_len = bytes.size()};
-    DescriptorRoom room;
-    msghdr message = {};
-    message.msg_iov = &vector;
-    message.msg_iovlen = 1;
-    if (!descriptors.empty()) {
-      room.Prepare(&message);
-      message.msg_controllen = CMSG_SPACE(descriptors.size() * sizeof(int));
-      cmsghdr* const header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
-      std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size() * sizeof(int));
-    }
-    ASSERT_EQ(sendmsg(sending_.get(), &message, 0), static_cast<ssize_t>(bytes.size()));
+  void SendRaw(const std::string& bytes, const std::vector<int>& descriptors) {
+    DescriptorMessage message(bytes, descriptors);
+    ASSERT_EQ(sendmsg(sending_.get(), message.header(), 0), static_cast<ssize_t>(bytes.size()));
   }
 
   std::string WhyNot() {
@@ -136,7 +121,7 @@ TEST_F(HandOverTest, WhatMakesNoSenseIsRefused) {
   EXPECT_EQ(WhyNot(), "it has 2 descriptors instead of 1");
   SendRaw(in_file, {a.get()});
   EXPECT_EQ(WhyNot(), "it has 1 descriptors instead of 2");
-  SendRaw(plain, std::vector<int>(kDescriptorsMax, a.get()));
+  SendRaw(plain, std::vector<int>(DescriptorMessage::kDescriptorsMax, a.get()));
   EXPECT_EQ(WhyNot(), "it has 253 descriptors instead of 1");
   SendRaw(in_file, {a.get(), b.get()});
   EXPECT_EQ(WhyNot(), "what it has received is no file, or too long");

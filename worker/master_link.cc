@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/descriptor_message.h"
 #include "green/scoped_wait.h"
 #include "green/wait_note.h"
 #include "ioloop/io.h"
@@ -107,7 +109,7 @@ void MasterLink::OnThreadEnded() {
 // Not on the stack, which may be small.
 struct MasterLink::ReceiveBuffer {
   char bytes[kReceiveBytes];
-  DescriptorRoom room;
+  std::optional<DescriptorMessage> message;
 };
 
 // The link's waits are none of the application's, which are what is counted (Scheduler::park_counts).
@@ -127,17 +129,13 @@ void MasterLink::Listen() {
 // Descriptors come with the bytes of the message that they belong to, or before its rest: the kernel ends what it gives
 // behind a piece that has some.
 absl::Status MasterLink::Receive(ReceiveBuffer* buffer) {
-  iovec vector = {.iov_base = buffer->bytes, .iov_len = sizeof(buffer->bytes)};
-  msghdr message = {};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  buffer->room.Prepare(&message);
-  const int32_t received = ioloop::RecvMsg(loop_, fd_.get(), &message, MSG_CMSG_CLOEXEC);
+  DescriptorMessage& message = buffer->message.emplace(buffer->bytes, sizeof(buffer->bytes));
+  const int32_t received = ioloop::RecvMsg(loop_, fd_.get(), message.header(), MSG_CMSG_CLOEXEC);
   // A reset is a close, too, by one who had not read everything.
   if (received == 0 || received == -ECONNRESET) return absl::UnavailableError("it has closed the link");
   if (received < 0) return absl::UnavailableError(absl::StrCat("the link is broken: ", std::strerror(-received)));
-  TakeDescriptors(&message, &descriptors_);
-  if (message.msg_flags & MSG_CTRUNC) {
+  message.Take(&descriptors_);
+  if (message.lost_descriptors()) {
     return absl::ResourceExhaustedError(
         "the sockets that it has sent could not be taken over: too many, or a limit of open files (ulimit -n) is too "
         "low");

@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/descriptor_message.h"
 #include "base/unique_fd.h"
 #include "green/scheduler.h"
 #include "green/timer_queue.h"
@@ -21,7 +21,6 @@
 #include "ioloop/event_loop.h"
 #include "ioloop/uring.h"
 #include "protocol/frame.h"
-#include "worker/descriptors.h"
 #include "worker/master_link.h"
 
 namespace greenring::worker {
@@ -31,6 +30,7 @@ using v1::FromWorker;
 using v1::ToWorker;
 
 constexpr int64_t kMs = kNanosecondsPerMillisecond;
+constexpr size_t kDescriptorsMax = DescriptorMessage::kDescriptorsMax;
 
 class MasterLinkDescriptorsTest : public ::testing::Test, public MasterLink::Handler {
  protected:
@@ -90,21 +90,8 @@ class MasterLinkDescriptorsTest : public ::testing::Test, public MasterLink::Han
       fds.push_back(ends[1]);
       read_ends_.emplace_back(ends[0]);
     }
-    alignas(cmsghdr) char control[CMSG_SPACE(kDescriptorsMax * sizeof(int))] = {};
-    iovec vector = {.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
-    msghdr message = {};
-    message.msg_iov = &vector;
-    message.msg_iovlen = 1;
-    if (count > 0) {
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-      cmsghdr* const header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(count * sizeof(int));
-      std::memcpy(CMSG_DATA(header), fds.data(), count * sizeof(int));
-    }
-    ASSERT_EQ(sendmsg(master_.get(), &message, MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+    DescriptorMessage message(bytes, fds);
+    ASSERT_EQ(sendmsg(master_.get(), message.header(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
     for (const int fd : fds) close(fd);
   }
 
@@ -189,7 +176,7 @@ TEST_F(MasterLinkDescriptorsTest, AsManyAsTheKernelSends) {
   Send(RoutesFrame(true, kDescriptorsMax - 1), kDescriptorsMax);
   Run();
   ASSERT_EQ(taken_.size(), 1u);
-  EXPECT_EQ(taken_[0].size(), static_cast<size_t>(kDescriptorsMax));
+  EXPECT_EQ(taken_[0].size(), kDescriptorsMax);
 }
 
 TEST_F(MasterLinkDescriptorsTest, TooFewEndTheLink) {

@@ -5,13 +5,12 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/descriptor_message.h"
 #include "base/errno_status.h"
 #include "worker/descriptors.h"
 
@@ -23,17 +22,12 @@ constexpr size_t kReceiveBytes = 16 * 1024;
 // Some bytes of the stream, and the descriptors that come with them. OUT_OF_RANGE at its end.
 absl::Status Receive(MasterStart* begin) {
   char bytes[kReceiveBytes];
-  DescriptorRoom room;
-  iovec vector = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-  msghdr message = {};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  room.Prepare(&message);
-  const ssize_t received = recvmsg(begin->link.get(), &message, MSG_CMSG_CLOEXEC);
+  DescriptorMessage message(bytes, sizeof(bytes));
+  const ssize_t received = recvmsg(begin->link.get(), message.header(), MSG_CMSG_CLOEXEC);
   if (received < 0) return errno == EINTR ? absl::OkStatus() : ErrnoToStatus(errno, "read from the master");
-  TakeDescriptors(&message, &begin->descriptors);
+  message.Take(&begin->descriptors);
   if (received == 0) return absl::OutOfRangeError("the master is gone: it has closed the link before it said Start");
-  if (message.msg_flags & MSG_CTRUNC) {
+  if (message.lost_descriptors()) {
     return absl::ResourceExhaustedError(
         "the sockets could not be taken over: too many, or a limit of open files (ulimit -n) is too low");
   }

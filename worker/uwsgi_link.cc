@@ -3,17 +3,16 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include <cstring>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/descriptor_message.h"
 #include "green/scoped_wait.h"
 #include "green/wait_note.h"
 #include "protocol/frame.h"
 #include "pyhost/gil.h"
-#include "worker/descriptors.h"
 
 namespace greenring::worker {
 namespace {
@@ -110,16 +109,11 @@ absl::StatusOr<UwsgiAnswer> UwsgiLink::Exchange(const UwsgiCall& call) {
 
 absl::Status UwsgiLink::ReceiveMore() {
   char bytes[kReceiveBytes];
-  DescriptorRoom room;
-  iovec vector = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-  msghdr message = {};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  room.Prepare(&message);
-  const ssize_t received = recvmsg(master_->link.get(), &message, MSG_CMSG_CLOEXEC);
+  DescriptorMessage message(bytes, sizeof(bytes));
+  const ssize_t received = recvmsg(master_->link.get(), message.header(), MSG_CMSG_CLOEXEC);
   if (received < 0 && errno == EINTR) return absl::OkStatus();
   if (received <= 0) return MasterIsGone();
-  TakeDescriptors(&message, &master_->descriptors);
+  message.Take(&master_->descriptors);
   master_->decoder.Append({bytes, static_cast<size_t>(received)});
   return absl::OkStatus();
 }
