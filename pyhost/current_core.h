@@ -39,11 +39,6 @@ class CurrentCore {
   // Never parks.
   static CurrentCore* Get();
 
-  // Asked first by Get, for engines whose cores are not threads; nullptr where the current code is on none of theirs.
-  // Before the first request.
-  using Finder = CurrentCore* (*)();
-  static void SetFinder(Finder finder);
-
   CurrentCore(const CurrentCore&) = delete;
   CurrentCore& operator=(const CurrentCore&) = delete;
 

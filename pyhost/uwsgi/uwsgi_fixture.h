@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "pyhost/current_core.h"
 #include "pyhost/current_request.h"
+#include "pyhost/request_extension.h"
 #include "pyhost/uwsgi/module.h"
 #include "pyhost/wsgi_handler_fixture.h"
 
@@ -75,7 +76,7 @@ class FakeUwsgiHost final : public UwsgiHost {
   const int master_pid_ = 4711;
 };
 
-// Takes the place of the core that WsgiHandler made when the application first asks for it.
+// Takes the place of the core that WsgiHandler made, before the application is called.
 class ScriptedCore final : public CurrentCore {
  public:
   bool Yield() override {
@@ -114,12 +115,30 @@ class ScriptedCore final : public CurrentCore {
   std::unique_ptr<Attachment> attachment_;
 };
 
+// The module's own, for requests that `core` is the core of.
+class ScriptedExtension final : public RequestExtension {
+ public:
+  explicit ScriptedExtension(ScriptedCore* core) : core_(core) {}
+
+  PyObject* Constants() override { return UwsgiModule::extension()->Constants(); }
+  bool OnBegin(CurrentCore* core, PyObject* environ) override {
+    if (core_->exchange() != nullptr) CurrentRequest::Current()->mutable_parts()->core = core_;
+    return UwsgiModule::extension()->OnBegin(core, environ);
+  }
+  bool BeforeNext(CurrentCore* core, PyObject* environ, bool was_empty) override {
+    return UwsgiModule::extension()->BeforeNext(core, environ, was_empty);
+  }
+  bool OnEnd(CurrentCore* core) override { return UwsgiModule::extension()->OnEnd(core); }
+
+ private:
+  ScriptedCore* const core_;
+};
+
 class UwsgiTest : public WsgiHandlerTest {
  protected:
   static void SetUpTestSuite() {
     static const bool registered = [] {
       RegisterUwsgiModule(&host_, {.options = {{"home", "/srv"}, {"strict", "true"}, {"mode", "test"}}});
-      CurrentCore::SetFinder(&Find);
       return true;
     }();
     ASSERT_TRUE(registered);
@@ -128,7 +147,7 @@ class UwsgiTest : public WsgiHandlerTest {
 
   void SetUp() override {
     WsgiHandlerTest::SetUp();
-    extension_ = UwsgiModule::extension();
+    extension_ = &scripted_extension_;
     host_.lines.clear();
     host_.said.clear();
     host_.asked = absl::UnavailableError("no master");
@@ -160,15 +179,9 @@ class UwsgiTest : public WsgiHandlerTest {
     return exchange_->body();
   }
 
-  static CurrentCore* Find() {
-    CurrentRequest* const request = CurrentRequest::Current();
-    if (request == nullptr || core_.exchange() == nullptr) return nullptr;
-    request->mutable_parts()->core = &core_;
-    return &core_;
-  }
-
   static inline FakeUwsgiHost host_;
   static inline ScriptedCore core_;
+  static inline ScriptedExtension scripted_extension_{&core_};
   std::string request_ = kGet;
   std::vector<std::string> pieces_;
   size_t arrived_ = 0;
