@@ -3,30 +3,18 @@
 //   - the scanner and the parser agree on where a head ends, and the parser accepts nothing that the scanner refuses;
 //   - an accepted head holds no byte that could split a line, and has one framing.
 #include <cstdint>
-#include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/check.h"
 #include "protocol/bytes.h"
+#include "protocol/exact_bytes.h"
 #include "protocol/http1_parser.h"
 
 namespace greenring::protocol {
 namespace {
 
 using Kind = ParseResult::Kind;
-
-// Bytes in an allocation of exactly their size, so that AddressSanitizer sees any read beyond them.
-class ExactBytes {
- public:
-  explicit ExactBytes(std::string_view bytes) : bytes_(new char[bytes.size()]), size_(bytes.size()) {
-    bytes.copy(bytes_.get(), size_);
-  }
-  std::string_view view() const { return std::string_view(bytes_.get(), size_); }
-
- private:
-  std::unique_ptr<char[]> bytes_;
-  size_t size_;
-};
 
 bool Same(const ParseResult& a, const ParseResult& b) {
   return a.kind == b.kind && a.head_bytes == b.head_bytes && a.status == b.status && a.reason == b.reason;
@@ -74,13 +62,11 @@ void CheckBytes(std::string_view input, const Limits& limits) {
 
   HeadScanner in_pieces;
   ParseResult pieces = ParseResult::Incomplete();
-  const size_t step = input.size() / 256 + 1;  // every prefix of a short input, many of a long one
-  for (size_t size = 0; size < input.size(); size += step) {
-    const ExactBytes prefix(input.substr(0, size));
-    const ParseResult prefix_result = ParseRequestHead(prefix.view(), limits, &head);
+  ForPrefixes(input, [&](std::string_view prefix) {
+    const ParseResult prefix_result = ParseRequestHead(prefix, limits, &head);
     if (prefix_result.kind != Kind::kIncomplete) GREENRING_CHECK(Same(prefix_result, result));
-    if (pieces.kind == Kind::kIncomplete) pieces = in_pieces.Scan(prefix.view(), limits);
-  }
+    if (pieces.kind == Kind::kIncomplete) pieces = in_pieces.Scan(prefix, limits);
+  });
   if (pieces.kind == Kind::kIncomplete) pieces = in_pieces.Scan(whole.view(), limits);
   GREENRING_CHECK(Same(pieces, scanned));
 }

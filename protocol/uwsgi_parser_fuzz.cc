@@ -3,11 +3,11 @@
 //   - an accepted packet holds no name and no value that could reach beyond what it is, and has one framing;
 //   - nothing that would load code, or stand for the server's own word, gets through.
 #include <cstdint>
-#include <memory>
 #include <string_view>
 
 #include "base/check.h"
 #include "protocol/bytes.h"
+#include "protocol/exact_bytes.h"
 #include "protocol/limits.h"
 #include "protocol/parse_result.h"
 #include "protocol/request_head.h"
@@ -17,19 +17,6 @@ namespace greenring::protocol {
 namespace {
 
 using Kind = ParseResult::Kind;
-
-// Bytes in an allocation of exactly their size, so that AddressSanitizer sees any read beyond them.
-class ExactBytes {
- public:
-  explicit ExactBytes(std::string_view bytes) : bytes_(new char[bytes.size()]), size_(bytes.size()) {
-    bytes.copy(bytes_.get(), size_);
-  }
-  std::string_view view() const { return std::string_view(bytes_.get(), size_); }
-
- private:
-  std::unique_ptr<char[]> bytes_;
-  size_t size_;
-};
 
 void CheckVariable(const Variable& variable) {
   GREENRING_CHECK(!variable.name.empty());
@@ -62,14 +49,12 @@ void CheckBytes(std::string_view input, const Limits& limits) {
   const ParseResult result = ParseUwsgiHead(whole.view(), limits, &head);
   if (result.kind == Kind::kComplete) CheckAccepted(whole.view(), result, limits, head);
   if (result.kind == Kind::kError) GREENRING_CHECK(result.status >= 400 && result.reason != nullptr);
-  const size_t step = input.size() / 256 + 1;  // every prefix of a short input, many of a long one
-  for (size_t size = 0; size < input.size(); size += step) {
-    const ExactBytes prefix(input.substr(0, size));
-    const ParseResult of_prefix = ParseUwsgiHead(prefix.view(), limits, &head);
-    if (of_prefix.kind == Kind::kIncomplete) continue;
+  ForPrefixes(input, [&](std::string_view prefix) {
+    const ParseResult of_prefix = ParseUwsgiHead(prefix, limits, &head);
+    if (of_prefix.kind == Kind::kIncomplete) return;
     GREENRING_CHECK(of_prefix.kind == result.kind && of_prefix.status == result.status);
     GREENRING_CHECK(of_prefix.head_bytes == result.head_bytes && of_prefix.reason == result.reason);
-  }
+  });
 }
 
 }  // namespace
