@@ -58,6 +58,16 @@ class ConnectionHandOverTest : public HttpServiceTest {
 
   static std::string Get(const std::string& target) { return "GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n"; }
 
+  // A client that takes nothing of the long answer to its first request, /a; `next` waits behind that.
+  int ConnectSlow(const std::string& next) {
+    app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(10000, 'x')); };
+    const int peer = Connect();
+    ring_.LimitSends(0);
+    ring_.PeerWrite(peer, Get("/a") + next);
+    Run();
+    return peer;
+  }
+
   // The end of a connection that was handed over: its new owner's.
   void CloseHanded() {
     for (const FakeNeighbours::Handed& handed : neighbours_.handed) ring_.Close(handed.fd);
@@ -155,11 +165,7 @@ TEST_F(ConnectionHandOverTest, AKeptConnectionIsRoutedWithEachRequest) {
 
 TEST_F(ConnectionHandOverTest, WhatComesMeanwhileIsNotLost) {
   StartShared();
-  app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(10000, 'x')); };
-  const int peer = Connect();
-  ring_.LimitSends(0);
-  ring_.PeerWrite(peer, Get("/a") + Get("/b"));
-  Run();
+  const int peer = ConnectSlow(Get("/b"));
   EXPECT_TRUE(neighbours_.handed.empty()) << "the answer is not sent yet";
   ring_.PeerWrite(peer, Get("/a/later"));
   Run();
@@ -197,11 +203,7 @@ TEST_F(ConnectionHandOverTest, WithoutNeighboursAnotherPoolsRequestIsRefused) {
 
 TEST_F(ConnectionHandOverTest, RoutesThatChangeMeanwhileDecide) {
   StartShared();
-  app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(10000, 'x')); };
-  const int peer = Connect();
-  ring_.LimitSends(0);
-  ring_.PeerWrite(peer, Get("/a") + Get("/b/x"));
-  Run();
+  const int peer = ConnectSlow(Get("/b/x"));
   listener_.routes = RouteTable();
   listener_.routes.Add({.path_prefix = "/b"}, RouteTable::kOwnPool);
   ring_.LimitSends(SIZE_MAX);
@@ -217,11 +219,7 @@ TEST_F(ConnectionHandOverTest, RoutesThatChangeMeanwhileDecide) {
 
 TEST_F(ConnectionHandOverTest, AClientThatIsGoneIsNotHandedOver) {
   StartShared();
-  app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(10000, 'x')); };
-  const int peer = Connect();
-  ring_.LimitSends(0);
-  ring_.PeerWrite(peer, Get("/a") + Get("/b"));
-  Run();
+  const int peer = ConnectSlow(Get("/b"));
   ring_.PeerReset(peer);
   Run();
   EXPECT_TRUE(neighbours_.handed.empty());
@@ -233,10 +231,7 @@ TEST_F(ConnectionHandOverTest, AClientThatTakesNoAnswersIsCutOff) {
   HttpServiceOptions options;
   options.io_timeout_ns = kSecond;
   StartShared({}, options);
-  app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(10000, 'x')); };
-  const int peer = Connect();
-  ring_.LimitSends(0);
-  ring_.PeerWrite(peer, Get("/a") + Get("/b"));
+  const int peer = ConnectSlow(Get("/b"));
   Run(2 * kSecond);
   EXPECT_EQ(service_->connection_count(), 0u);
   EXPECT_TRUE(neighbours_.handed.empty());
@@ -246,11 +241,7 @@ TEST_F(ConnectionHandOverTest, AClientThatTakesNoAnswersIsCutOff) {
 
 TEST_F(ConnectionHandOverTest, TheEndOfADrainCutsItOff) {
   StartShared();
-  app_ = [](HttpExchange* exchange) { Reply(exchange, std::string(10000, 'x')); };
-  const int peer = Connect();
-  ring_.LimitSends(0);
-  ring_.PeerWrite(peer, Get("/a") + Get("/b"));
-  Run();
+  const int peer = ConnectSlow(Get("/b"));
   EXPECT_EQ(service_->AbortAll(), 1u);
   Run();
   EXPECT_EQ(service_->connection_count(), 0u);

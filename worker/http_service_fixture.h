@@ -19,6 +19,7 @@
 #include "gtest/gtest.h"
 #include "ioloop/event_loop.h"
 #include "protocol/response_encoder.h"
+#include "testing/run_for.h"
 #include "testing/sim_clock.h"
 #include "testing/sim_ring.h"
 #include "worker/core_pool.h"
@@ -69,16 +70,7 @@ class HttpServiceTest : public ::testing::Test, public CorePool::Runner, public 
   }
 
   // Lets everything happen that happens within `duration_ns`.
-  void Run(int64_t duration_ns = kMs) {
-    struct End : green::Timer {
-      explicit End(green::Scheduler* scheduler)
-          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
-      green::Scheduler* const scheduler;
-    } end(scheduler_.get());
-    scheduler_->AddTimer(&end, clock_.NowNs() + duration_ns);
-    scheduler_->Run(loop_.get());
-    scheduler_->RemoveTimer(&end);
-  }
+  void Run(int64_t duration_ns = kMs) { testing::RunFor(scheduler_.get(), loop_.get(), duration_ns); }
 
   std::string Exchanged(int peer, std::string_view request, int64_t duration_ns = kMs) {
     ring_.PeerWrite(peer, request);

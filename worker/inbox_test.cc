@@ -13,10 +13,10 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "green/scheduler.h"
-#include "green/timer_queue.h"
 #include "gtest/gtest.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/uring.h"
+#include "testing/run_for.h"
 #include "worker/hand_over.h"
 
 namespace greenring::worker {
@@ -38,16 +38,7 @@ class Taker final : public Inbox::Handler {
 
   Inbox* inbox() { return inbox_.get(); }
 
-  void Run(int64_t duration_ns = 5 * kMs) {
-    struct End : green::Timer {
-      explicit End(green::Scheduler* scheduler)
-          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
-      green::Scheduler* const scheduler;
-    } end(&scheduler_);
-    scheduler_.AddTimer(&end, scheduler_.clock()->NowNs() + duration_ns);
-    scheduler_.Run(&loop_);
-    scheduler_.RemoveTimer(&end);
-  }
+  void Run(int64_t duration_ns = 5 * kMs) { testing::RunFor(&scheduler_, &loop_, duration_ns); }
 
   // Lets the kernel's queue have what this ring wants of it, and waits for nothing.
   void Submit() { loop_.SubmitNow(); }

@@ -16,11 +16,11 @@
 #include "base/descriptor_message.h"
 #include "base/unique_fd.h"
 #include "green/scheduler.h"
-#include "green/timer_queue.h"
 #include "gtest/gtest.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/uring.h"
 #include "protocol/frame.h"
+#include "testing/run_for.h"
 #include "worker/master_link.h"
 
 namespace greenring::worker {
@@ -56,16 +56,7 @@ class MasterLinkDescriptorsTest : public ::testing::Test, public MasterLink::Han
     if (!ended_) scheduler_.Run(loop_.get());
   }
 
-  void Run() {
-    struct End : green::Timer {
-      explicit End(green::Scheduler* scheduler)
-          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
-      green::Scheduler* const scheduler;
-    } end(&scheduler_);
-    scheduler_.AddTimer(&end, scheduler_.clock()->NowNs() + 20 * kMs);
-    scheduler_.Run(loop_.get());
-    scheduler_.RemoveTimer(&end);
-  }
+  void Run() { testing::RunFor(&scheduler_, loop_.get(), 20 * kMs); }
 
   static std::string Frame(const ToWorker& message) {
     std::string frame;

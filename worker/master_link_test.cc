@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "ioloop/event_loop.h"
 #include "protocol/frame.h"
+#include "testing/run_for.h"
 #include "testing/sim_clock.h"
 #include "testing/sim_ring.h"
 
@@ -59,16 +60,7 @@ class MasterLinkTest : public ::testing::Test, public MasterLink::Handler {
   }
 
   // Lets everything happen that happens within `duration_ns`.
-  void Run(int64_t duration_ns = kMs) {
-    struct End : green::Timer {
-      explicit End(green::Scheduler* scheduler)
-          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
-      green::Scheduler* const scheduler;
-    } end(&scheduler_);
-    scheduler_.AddTimer(&end, clock_.NowNs() + duration_ns);
-    scheduler_.Run(&loop_);
-    scheduler_.RemoveTimer(&end);
-  }
+  void Run(int64_t duration_ns = kMs) { testing::RunFor(&scheduler_, &loop_, duration_ns); }
 
   static std::string Frame(const ToWorker& message) {
     std::string frame;

@@ -21,11 +21,11 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "green/scheduler.h"
-#include "green/timer_queue.h"
 #include "gtest/gtest.h"
 #include "ioloop/event_loop.h"
 #include "ioloop/listener.h"
 #include "ioloop/uring.h"
+#include "testing/run_for.h"
 #include "worker/hand_over.h"
 #include "worker/http_service.h"
 #include "worker/http_service_fixture.h"
@@ -63,16 +63,7 @@ class PoolWorker final : public CorePool::Runner, public HttpService::Observer {
     Run();
   }
 
-  void Run(int64_t duration_ns = kMs) {
-    struct End : green::Timer {
-      explicit End(green::Scheduler* scheduler)
-          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
-      green::Scheduler* const scheduler;
-    } end(&scheduler_);
-    scheduler_.AddTimer(&end, scheduler_.clock()->NowNs() + duration_ns);
-    scheduler_.Run(&loop_);
-    scheduler_.RemoveTimer(&end);
-  }
+  void Run(int64_t duration_ns = kMs) { testing::RunFor(&scheduler_, &loop_, duration_ns); }
 
   // Gives up accepting: what it serves from now on others have handed over.
   void StopAccepting() {

@@ -16,6 +16,7 @@
 #include "ioloop/event_loop.h"
 #include "ioloop/listener.h"
 #include "ioloop/uring.h"
+#include "testing/run_for.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
 #include "worker/http_service_fixture.h"
@@ -81,16 +82,7 @@ class StopAcceptingTest : public ::testing::Test, public CorePool::Runner, publi
     return size > 0 ? std::string(data, static_cast<size_t>(size)) : "";
   }
 
-  void Run(int64_t duration_ns) {
-    struct End : green::Timer {
-      explicit End(green::Scheduler* scheduler)
-          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
-      green::Scheduler* const scheduler;
-    } end(&scheduler_);
-    scheduler_.AddTimer(&end, scheduler_.clock()->NowNs() + duration_ns);
-    scheduler_.Run(loop_.get());
-    scheduler_.RemoveTimer(&end);
-  }
+  void Run(int64_t duration_ns) { testing::RunFor(&scheduler_, loop_.get(), duration_ns); }
 
   void RunCore(CorePool* pool) override {
     while (HttpExchange* exchange = pool->Next()) {

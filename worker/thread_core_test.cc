@@ -28,6 +28,7 @@
 #include "pyhost/os_thread.h"
 #include "pyhost/python.h"
 #include "pyhost/python_error.h"
+#include "testing/run_for.h"
 #include "worker/connection.h"
 #include "worker/core_pool.h"
 #include "worker/http_service.h"
@@ -105,16 +106,7 @@ class ThreadCoreTest : public ::testing::Test, public CorePool::Runner, public H
 
   std::string Exchanged(std::string_view request = kGet) { return Received(Connect(request)); }
 
-  void RunFor(int64_t duration_ns) {
-    struct End : green::Timer {
-      explicit End(green::Scheduler* scheduler)
-          : Timer([](Timer* timer) { static_cast<End*>(timer)->scheduler->Stop(); }), scheduler(scheduler) {}
-      green::Scheduler* const scheduler;
-    } end(&scheduler_);
-    scheduler_.AddTimer(&end, scheduler_.clock()->NowNs() + duration_ns);
-    scheduler_.Run(loop_.get());
-    scheduler_.RemoveTimer(&end);
-  }
+  void RunFor(int64_t duration_ns) { testing::RunFor(&scheduler_, loop_.get(), duration_ns); }
 
   void RunUntil(const std::function<bool()>& reached) {
     const int64_t end_ns = scheduler_.clock()->NowNs() + 20 * kSecond;

@@ -30,6 +30,14 @@ class MeterTest : public ::testing::Test {
     meter_.Look(now_);
   }
 
+  // One second of worker a.
+  void TellOfAHundredRequests() {
+    Tell("a", 0, 1);
+    LookAt(0);
+    Tell("a", 100, 2);
+    LookAt(1000);
+  }
+
   v1::PoolStatistics now_;
   Meter meter_;
 };
@@ -78,20 +86,14 @@ TEST_F(MeterTest, WorkersTellAtDifferentTimes) {
 }
 
 TEST_F(MeterTest, OneThatIsIdleHasNoRateAsSoonAsItSaysSo) {
-  Tell("a", 0, 1);
-  LookAt(0);
-  Tell("a", 100, 2);
-  LookAt(1000);
+  TellOfAHundredRequests();
   Tell("a", 100, 3);
   LookAt(2000);
   EXPECT_EQ(meter_.pool().requests_per_s, 0);
 }
 
 TEST_F(MeterTest, OneThatDoesNotTellAnyMoreHasNoRateAfterThreeSeconds) {
-  Tell("a", 0, 1);
-  LookAt(0);
-  Tell("a", 100, 2);
-  LookAt(1000);
+  TellOfAHundredRequests();
   LookAt(4000);
   EXPECT_EQ(meter_.pool().requests_per_s, 100);
   LookAt(4001);
@@ -111,10 +113,7 @@ TEST_F(MeterTest, ANewWorkersCountersAreNotOfOneIntervalAlone) {
 }
 
 TEST_F(MeterTest, AWorkerThatHasGoneHasNoRate) {
-  Tell("a", 0, 1);
-  LookAt(0);
-  Tell("a", 100, 2);
-  LookAt(1000);
+  TellOfAHundredRequests();
   now_.clear_workers();
   LookAt(2000);
   EXPECT_EQ(meter_.worker("a").requests_per_s, 0);
