@@ -32,6 +32,7 @@
 #include "pyhost/main_thread.h"
 #include "pyhost/wsgi_handler.h"
 #include "worker/access_log.h"
+#include "worker/core_engine.h"
 #include "worker/core_life.h"
 #include "worker/core_pool.h"
 #include "worker/dump_signal.h"

@@ -2,13 +2,13 @@
 
 #include "base/check.h"
 #include "pyhost/module/parts.h"
-#include "pyhost/py_ref.h"
+#include "pyhost/new_module.h"
 #include "pyhost/python.h"
 
 namespace greenring::pyhost {
 namespace {
 
-constexpr bool (*kParts[])(PyObject* module) = {
+constexpr AddPart kParts[] = {
     &AddErrors,    &AddAudit,      &AddTimeout, &AddGo,   &AddChannel, &AddSelect,
     &AddWaitGroup, &AddScheduling, &AddRequest, &AddDump, &AddStack,
 };
@@ -25,14 +25,7 @@ PyModuleDef kModule = {
     .m_free = nullptr,
 };
 
-PyObject* NewModule() {
-  PyRef module(PyModule_Create(&kModule));
-  if (!module) return nullptr;
-  for (const auto add : kParts) {
-    if (!add(module.get())) return nullptr;
-  }
-  return module.release();
-}
+PyObject* NewModule() { return NewModuleOf(&kModule, kParts); }
 
 }  // namespace
 

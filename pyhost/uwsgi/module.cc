@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "pyhost/new_module.h"
 #include "pyhost/py_ref.h"
 #include "pyhost/python.h"
 #include "pyhost/python_error.h"
@@ -14,7 +15,7 @@
 namespace greenring::pyhost {
 namespace {
 
-constexpr bool (*kParts[])(PyObject* module) = {
+constexpr AddPart kParts[] = {
     &AddAttributes, &AddWaits,   &AddSockets, &AddChunks, &AddRequestCalls,
     &AddProcess,    &AddSignals, &AddLocks,   &AddAbsent,
 };
@@ -38,13 +39,9 @@ constinit PyObject* the_module = nullptr;
 constinit bool ready = false;
 
 PyObject* NewModule() {
-  PyRef module(PyModule_Create(&kModule));
-  if (!module) return nullptr;
-  for (const auto add : kParts) {
-    if (!add(module.get())) return nullptr;
-  }
-  the_module = Py_NewRef(module.get());
-  return module.release();
+  PyObject* const module = NewModuleOf(&kModule, kParts);
+  the_module = Py_XNewRef(module);
+  return module;
 }
 
 // The process goes on whatever its hooks do.
