@@ -134,6 +134,8 @@ class Uring final : public Ring {
     Completion* completion;  // nullptr once the kernel has reported it after all
     int32_t size;
   };
+  static constexpr uint16_t kBufferGroup = 0;  // of the provided buffers
+
   enum class Sleep : uint8_t {
     kAwake,
     kAsleep,  // in the kernel, or about to be: a Wake has to write to the eventfd
