@@ -31,11 +31,6 @@ absl::StatusOr<Target> ParseTarget(const std::string& text) {
                    "of its own can do work in the background"));
 }
 
-absl::Status CheckSignal(int signal) {
-  if (signal >= 0 && signal < SignalBoard::kSignals) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("a signal is a number from 0 to 255, not ", signal));
-}
-
 }  // namespace
 
 // ---- claims --------------------------------------------------------------------------------------------------------
@@ -85,6 +80,11 @@ void SignalBoard::Sweep() {
 }
 
 // ---- registrations -------------------------------------------------------------------------------------------------
+
+absl::Status SignalBoard::CheckSignal(int signal) {
+  if (signal >= 0 && signal < kSignals) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a signal is a number from 0 to 255, not ", signal));
+}
 
 absl::Status SignalBoard::Register(WorkerNumber worker, int signal, const std::string& target) {
   if (absl::Status status = CheckSignal(signal); !status.ok()) return status;

@@ -44,6 +44,8 @@ class SignalBoard {
   static constexpr int kPendingMax = 64;  // of one worker
   static constexpr int64_t kKeepNs = 60 * kNanosecondsPerSecond;
   static constexpr int64_t kPeriodMinNs = kNanosecondsPerMillisecond;
+  // A hundred years: an instant that is so far from now can still be said in nanoseconds.
+  static constexpr int64_t kPeriodMaxNs = int64_t{100} * 365 * 24 * 3600 * kNanosecondsPerSecond;
 
   struct ReadyWorker {
     WorkerNumber number;
@@ -132,6 +134,7 @@ class SignalBoard {
     bool told_of_drops = false;
   };
 
+  static absl::Status CheckSignal(int signal);
   absl::StatusOr<std::vector<ReadyWorker>> Addressees(int signal);
   absl::Status Send(int signal, bool by_itself);
   void Deliver(WorkerNumber worker, int signal, bool by_itself);

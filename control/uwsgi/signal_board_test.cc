@@ -112,11 +112,24 @@ TEST_F(SignalBoardTest, WhatCannotBeIsSaid) {
   EXPECT_TRUE(absl::StrContains(board_.Register(1, 1, "mule1").message(), "use \"worker\"")) << "says what to use";
   EXPECT_TRUE(absl::IsNotFound(board_.Send(1)));
   EXPECT_TRUE(absl::IsInvalidArgument(board_.AddTimer(1, 1, {.period_ns = 0})));
+  EXPECT_TRUE(absl::IsInvalidArgument(board_.AddTimer(1, 1, {.period_ns = SignalBoard::kPeriodMaxNs + 1})));
+  EXPECT_TRUE(absl::IsInvalidArgument(board_.AddTimer(1, 1, {.period_ns = kNeverNs})));
   EXPECT_TRUE(absl::IsInvalidArgument(board_.AddTimer(1, 1, {.period_ns = kSecond, .iterations = -1})));
   EXPECT_TRUE(absl::IsInvalidArgument(board_.AddTimer(1, 300, {.period_ns = kSecond})));
   EXPECT_TRUE(absl::IsInvalidArgument(board_.AddCron(1, 1, {.minute = 60})));
   EXPECT_FALSE(board_.AddFileMonitor(1, 1, "/no/such/directory").ok());
   EXPECT_EQ(timers_.pending(), 0);
+}
+
+TEST_F(SignalBoardTest, TheLongestPeriodIsWaitedFor) {
+  Start(1, 1, [this](int64_t worker) {
+    EXPECT_TRUE(board_.Register(worker, 9, "").ok());
+    EXPECT_TRUE(board_.AddTimer(worker, 9, {.period_ns = SignalBoard::kPeriodMaxNs}).ok());
+  });
+  timers_.Advance(kSecond);
+  EXPECT_EQ(Got(), "");
+  timers_.Advance(SignalBoard::kPeriodMaxNs - kSecond);
+  EXPECT_EQ(Got(), "1:9");
 }
 
 TEST_F(SignalBoardTest, ATimerThatEachWorkerAddsIsOne) {

@@ -26,9 +26,7 @@ SignalBoard::Source* SignalBoard::Adopt(WorkerNumber worker, const Source& wante
 
 // Nullptr: there is one already, which is this worker's, too.
 absl::StatusOr<SignalBoard::Source*> SignalBoard::AddSource(WorkerNumber worker, Source source) {
-  if (source.signal < 0 || source.signal >= kSignals) {
-    return absl::InvalidArgumentError(absl::StrCat("a signal is a number from 0 to 255, not ", source.signal));
-  }
+  if (absl::Status status = CheckSignal(source.signal); !status.ok()) return status;
   source.shared = !workers_[worker].ready;
   if (Source* const same = source.shared ? Adopt(worker, source) : nullptr; same != nullptr) {
     Claimed(same, worker);
@@ -54,8 +52,8 @@ void SignalBoard::Remove(std::list<Source>::iterator source) {
 // ---- timers --------------------------------------------------------------------------------------------------------
 
 absl::Status SignalBoard::AddTimer(WorkerNumber worker, int signal, const Timer& timer) {
-  if (timer.period_ns < kPeriodMinNs) {
-    return absl::InvalidArgumentError("the period of a timer is one millisecond at least");
+  if (timer.period_ns < kPeriodMinNs || timer.period_ns > kPeriodMaxNs) {
+    return absl::InvalidArgumentError("the period of a timer is one millisecond at least, and a hundred years at most");
   }
   if (timer.iterations < 0) return absl::InvalidArgumentError("a timer has 0 iterations, for ever, or more");
   Source wanted(Kind::kTimer, signal);

@@ -16,8 +16,6 @@ using worker::v1::UwsgiCall;
 // A worker whose loop turns takes a signal at once; one that has not within this time is tried again with the next.
 constexpr int64_t kTakeTimeoutNs = 60 * kNanosecondsPerSecond;
 
-constexpr int64_t kNanosecondsPerMicrosecond = 1000;
-
 }  // namespace
 
 void UwsgiDesk::OnCall(SupervisedWorker* worker, int64_t id, const UwsgiCall& call) {
