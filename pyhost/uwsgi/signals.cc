@@ -130,8 +130,8 @@ PyObject* NoneOr(const char* function, const absl::Status& status) {
 // From seconds or milliseconds, with fractions. False with a ValueError.
 bool ParsePeriod(const char* function, double value, int64_t unit_ns, int64_t* period_ns) {
   const double value_ns = std::ceil(value * static_cast<double>(unit_ns));
-  if (value > 0 && value_ns < static_cast<double>(kNeverNs)) {  // not for nan
-    *period_ns = static_cast<int64_t>(value_ns);
+  if (value > 0) {  // not for nan; what is too long the master refuses
+    *period_ns = value_ns < static_cast<double>(kNeverNs) ? static_cast<int64_t>(value_ns) : kNeverNs;
     return true;
   }
   PyErr_Format(PyExc_ValueError, "%s(): the time between two signals must be positive", function);
