@@ -17,10 +17,6 @@ using v1::UwsgiCall;
 // Without a master there is one holder of locks.
 constexpr LockTable::Holder kThisWorker = 1;
 
-absl::Status StatusOf(const UwsgiAnswer& answer) {
-  return absl::Status(static_cast<absl::StatusCode>(answer.code()), answer.message());
-}
-
 }  // namespace
 
 WorkerUwsgiHost::WorkerUwsgiHost(const WorkerOptions& options, MasterStart* master, pyhost::ErrorLog* error_log)
@@ -38,15 +34,16 @@ int64_t WorkerUwsgiHost::request_count() const {
 
 // ---- the master ----------------------------------------------------------------------------------------------------
 
-absl::Status WorkerUwsgiHost::Tell(const UwsgiCall& call) {
-  const absl::StatusOr<UwsgiAnswer> answer = link_.Ask(call);
-  return answer.ok() ? StatusOf(*answer) : answer.status();
+absl::StatusOr<UwsgiAnswer> WorkerUwsgiHost::Ask(const UwsgiCall& call) {
+  absl::StatusOr<UwsgiAnswer> answer = link_.Ask(call);
+  if (!answer.ok() || answer->code() == 0) return answer;
+  return absl::Status(static_cast<absl::StatusCode>(answer->code()), answer->message());
 }
 
 absl::StatusOr<std::vector<pyhost::UwsgiWorker>> WorkerUwsgiHost::Workers() {
   UwsgiCall call;
   call.mutable_list_workers();
-  const absl::StatusOr<UwsgiAnswer> answer = link_.Ask(call);
+  const absl::StatusOr<UwsgiAnswer> answer = Ask(call);
   if (!answer.ok()) return answer.status();
   std::vector<pyhost::UwsgiWorker> workers;
   for (const UwsgiAnswer::Worker& worker : answer->workers()) {
@@ -96,18 +93,16 @@ absl::Status WorkerUwsgiHost::SendSignal(int signal) {
 absl::StatusOr<bool> WorkerUwsgiHost::IsRegistered(int signal) {
   UwsgiCall call;
   call.mutable_is_registered()->set_signal(signal);
-  const absl::StatusOr<UwsgiAnswer> answer = link_.Ask(call);
+  const absl::StatusOr<UwsgiAnswer> answer = Ask(call);
   if (!answer.ok()) return answer.status();
-  if (absl::Status status = StatusOf(*answer); !status.ok()) return status;
   return answer->truth();
 }
 
 absl::StatusOr<int> WorkerUwsgiHost::SignalFor(const std::string& name) {
   UwsgiCall call;
   call.mutable_signal_for()->set_name(name);
-  const absl::StatusOr<UwsgiAnswer> answer = link_.Ask(call);
+  const absl::StatusOr<UwsgiAnswer> answer = Ask(call);
   if (!answer.ok()) return answer.status();
-  if (absl::Status status = StatusOf(*answer); !status.ok()) return status;
   return answer->signal();
 }
 
@@ -170,9 +165,8 @@ absl::StatusOr<bool> WorkerUwsgiHost::IsLocked(int lock) {
   if (!has_master_) return locks_.IsLocked(lock);
   UwsgiCall call;
   call.mutable_is_locked()->set_lock(lock);
-  const absl::StatusOr<UwsgiAnswer> answer = link_.Ask(call);
+  const absl::StatusOr<UwsgiAnswer> answer = Ask(call);
   if (!answer.ok()) return answer.status();
-  if (absl::Status status = StatusOf(*answer); !status.ok()) return status;
   return answer->truth();
 }
 

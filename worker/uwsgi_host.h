@@ -55,7 +55,9 @@ class WorkerUwsgiHost final : public pyhost::UwsgiHost {
   absl::StatusOr<bool> IsLocked(int lock) override;
 
  private:
-  absl::Status Tell(const v1::UwsgiCall& call);
+  // The master's answer, or the error that it gives.
+  absl::StatusOr<v1::UwsgiAnswer> Ask(const v1::UwsgiCall& call);
+  absl::Status Tell(const v1::UwsgiCall& call) { return Ask(call).status(); }
   absl::Status LockHere(int lock);
 
   const int worker_id_;

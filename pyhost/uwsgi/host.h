@@ -103,6 +103,5 @@ class UwsgiSignalSink {
 };
 
 inline constexpr int kUwsgiSignals = 256;
-inline constexpr int kUwsgiTimersMax = 64;  // of each kind in a pool, as in uWSGI
 
 }  // namespace greenring::pyhost
