@@ -4,6 +4,7 @@ import json
 import time
 
 from case import ServerCase
+from fixture import eventually
 
 SLEEP_S = 0.5
 CORES = 200
@@ -14,7 +15,14 @@ class HubCase(ServerCase):
     flags = (f"--async_cores={CORES}",)
 
     def events(self):
+        """What handlers have noted since the last call."""
         return json.loads(self.request("GET", "/events").body)
+
+    def await_events(self, count):
+        """That many from now on, as they come."""
+        seen = []
+        eventually(lambda: seen.extend(self.events()) or len(seen) >= count, f"{count} events")
+        return seen
 
     def all_at_once(self, target, count):
         """That many requests on connections of their own; their answers, and how long all took."""
@@ -109,11 +117,7 @@ class HubTests:
             connection = self.connect()
             connection.send(b"POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc")
             connection.close()
-        seen = []
-        end = time.monotonic() + 20
-        while len(seen) < 5 and time.monotonic() < end:
-            seen += self.events()
-        self.assertEqual(seen, ["ConnectionResetError in /read"] * 5)
+        self.assertEqual(self.await_events(5), ["ConnectionResetError in /read"] * 5)
 
     def test_the_module_works_or_says_why_not(self):
         told = json.loads(self.request("GET", "/module").body)
@@ -171,9 +175,5 @@ class HubDisconnectTests:
         leaves.send_request("GET", "/noted_sleep?30")
         time.sleep(0.2)
         leaves.close()
-        seen = []
-        end = time.monotonic() + 20
-        while not seen and time.monotonic() < end:
-            seen = self.events()
-        self.assertEqual(seen, ["Cancelled in /noted_sleep"])
+        self.assertEqual(self.await_events(1), ["Cancelled in /noted_sleep"])
         self.assertEqual(stays.read_response().body, b"slept")
