@@ -68,7 +68,7 @@ void ReadCores(const Pool& pool, Reader* reader, WorkerOptions* options) {
       options->cores.engine = CoreEngine::kGevent;
       break;
     default:
-      reader->Refuse("engine", absl::StrCat("this version has no engine ", control::v1::Engine_Name(pool.engine())));
+      reader->Refuse("engine", absl::StrCat("this version has no engine ", static_cast<int>(pool.engine())));
   }
   reader->Integer("async_cores", pool.async_cores(), 1, kAsyncCoresMax, &options->cores.cores_max);
   reader->Integer("stack_size_bytes", pool.stack_size_bytes(), green::kStackSizeBytesMin, green::kStackSizeBytesMax,

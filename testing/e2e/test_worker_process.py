@@ -212,7 +212,7 @@ class NotStarting(WorkerCase):
 
     def test_what_is_out_of_bounds_is_refused_and_nothing_crashes(self):
         for pool, text in (({"async_cores": -1}, "async_cores: must be from 1 to 100000, not -1"),
-                           ({"engine": "GEVENT"}, "engine: this version has no engine GEVENT"),
+                           ({"engine": 99}, "engine: this version has no engine 99"),
                            ({"stack_size_bytes": "1"}, "stack_size_bytes"),
                            ({"time_slice": "3600s"}, "time_slice"),
                            ({"application": {"target": ""}}, "application.target"),
