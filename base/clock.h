@@ -2,6 +2,7 @@
 //
 //   Clock* clock = Clock::Monotonic();
 //   int64_t deadline_ns = clock->NowNs() + 5 * kNanosecondsPerSecond;
+//   int64_t deadline_ns = InstantAfter(clock->NowNs(), timeout_ns);      // a timeout of any length, or kNeverNs
 //
 // Instants are int64 nanoseconds of CLOCK_MONOTONIC; kNeverNs is the instant that does not come. The fake is
 // testing/sim_clock.h.
@@ -15,6 +16,12 @@ inline constexpr int64_t kNanosecondsPerMicrosecond = 1'000;
 inline constexpr int64_t kNanosecondsPerMillisecond = 1'000'000;
 inline constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 inline constexpr int64_t kNeverNs = INT64_MAX;
+
+// The instant that is `duration_ns` after `instant_ns`, which is not negative: kNeverNs where that is later than any
+// int64 says, as after a duration of kNeverNs. Thread-safe. Never parks.
+constexpr int64_t InstantAfter(int64_t instant_ns, int64_t duration_ns) {
+  return duration_ns < kNeverNs - instant_ns ? instant_ns + duration_ns : kNeverNs;
+}
 
 class Clock {
  public:

@@ -97,11 +97,7 @@ int WaitOnThread(std::span<const WaitFd> fds, int64_t timeout_ns) {
     }
     polled[i] = {.fd = fds[i].fd, .events = fds[i].events, .revents = 0};
   }
-  int64_t deadline_ns = kNeverNs;
-  if (timeout_ns != kNeverNs) {
-    const int64_t now_ns = Clock::Monotonic()->NowNs();
-    if (timeout_ns < kNeverNs - now_ns) deadline_ns = now_ns + timeout_ns;
-  }
+  const int64_t deadline_ns = timeout_ns == kNeverNs ? kNeverNs : InstantAfter(Clock::Monotonic()->NowNs(), timeout_ns);
   const int ready = PollHere({polled, fds.size()}, deadline_ns);
   if (ready < 0) return CurrentCore::kFailed;
   for (size_t i = 0; i < fds.size(); ++i) {

@@ -170,8 +170,7 @@ absl::StatusOr<size_t> HttpExchange::ReadBodyWithin(char* data, size_t size, int
   using State = protocol::BodyDecoder::State;
   int64_t deadline_ns = kNeverNs;
   if (timeout_ns != kNeverNs && connection_ != nullptr) {
-    const int64_t now_ns = connection_->service()->scheduler()->clock()->NowNs();
-    if (timeout_ns < kNeverNs - now_ns) deadline_ns = now_ns + timeout_ns;
+    deadline_ns = InstantAfter(connection_->service()->scheduler()->clock()->NowNs(), timeout_ns);
   }
   while (!request_body_.done()) {
     const std::string_view input = next_input()->view();

@@ -40,8 +40,8 @@ void Recycling::OnRequestLimit() {
 void Recycling::Look() {
   const int64_t now_ns = scheduler_->clock()->NowNs();
   int64_t next_ns = kNeverNs;
-  if (options_.lifetime_max_ns > 0 && options_.lifetime_max_ns < kNeverNs - started_ns_) {
-    next_ns = started_ns_ + options_.lifetime_max_ns;
+  if (options_.lifetime_max_ns > 0) {
+    next_ns = InstantAfter(started_ns_, options_.lifetime_max_ns);
     if (now_ns >= next_ns) {
       return Tell(absl::StrCat(
           "it has lived for ",

@@ -37,7 +37,7 @@ void RequestWatch::SetInterrupter(pyhost::Exchange::Interrupter* interrupter) {
 
 void RequestWatch::SetTimeout(int64_t timeout_ns) {
   if (due_ != Due::kDeadline) return;
-  deadline_ns_ = timeout_ns < kNeverNs - started_ns_ ? started_ns_ + timeout_ns : kNeverNs;
+  deadline_ns_ = InstantAfter(started_ns_, timeout_ns);
   if (armed()) scheduler_->RemoveTimer(this);
   if (deadline_ns_ != kNeverNs) Arm(Due::kDeadline, deadline_ns_);
 }

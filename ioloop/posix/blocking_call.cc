@@ -30,10 +30,7 @@ int64_t ToNs(const timespec& time) {
   return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
 }
 
-int64_t AfterNs(int64_t duration_ns) {
-  const int64_t now_ns = Clock::Monotonic()->NowNs();
-  return duration_ns >= kNeverNs - now_ns ? kNeverNs : now_ns + duration_ns;
-}
+int64_t AfterNs(int64_t duration_ns) { return InstantAfter(Clock::Monotonic()->NowNs(), duration_ns); }
 
 // Adds asked[index] to an epoll descriptor that the ones before it have been added to: a descriptor is there once, with
 // everything that is asked of it.

@@ -60,8 +60,8 @@ class Timeout final : private Interrupt, private Interruptible::Dependent {
 
 int64_t AfterNs(int64_t from_ns, double seconds) {
   const double ns = seconds * static_cast<double>(kNanosecondsPerSecond);
-  if (ns >= static_cast<double>(kNeverNs - from_ns)) return kNeverNs;
-  return ns <= 0 ? from_ns : from_ns + static_cast<int64_t>(ns);
+  if (ns >= static_cast<double>(kNeverNs)) return kNeverNs;
+  return InstantAfter(from_ns, ns <= 0 ? 0 : static_cast<int64_t>(ns));
 }
 
 bool Timeout::Enter() {

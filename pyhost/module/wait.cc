@@ -100,8 +100,7 @@ int64_t DeadlineAfter(int64_t timeout_ns) {
   if (timeout_ns == kNeverNs) return kNeverNs;
   const green::Scheduler* const scheduler = green::Scheduler::Current();
   Clock* const clock = scheduler != nullptr ? scheduler->clock() : Clock::Monotonic();
-  const int64_t now_ns = clock->NowNs();
-  return timeout_ns < kNeverNs - now_ns ? now_ns + timeout_ns : kNeverNs;
+  return InstantAfter(clock->NowNs(), timeout_ns);
 }
 
 void RaiseInterrupt() {

@@ -107,7 +107,7 @@ PyObject* SetUserHarakiri(PyObject*, PyObject* argument) {
     state->configured_timeout_ns = deadline_ns != kNeverNs ? deadline_ns - request->started_ns() : kNeverNs;
   }
   const int64_t age_ns = request->AgeNs();
-  const int64_t timeout_ns = own_ns < kNeverNs - age_ns ? age_ns + own_ns : kNeverNs;
+  const int64_t timeout_ns = InstantAfter(age_ns, own_ns);
   request->SetTimeout(std::min(timeout_ns, state->configured_timeout_ns));
   Interruptible* const self = Interruptible::Current();  // nullptr: an OS thread, which is interrupted later
   if (self != nullptr && self->RaisePending()) return nullptr;

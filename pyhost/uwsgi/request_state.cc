@@ -60,8 +60,7 @@ void UwsgiRequest::Add(const WaitFd& fd, int64_t timeout_ns) {
 void UwsgiRequest::AddTimeout(int64_t timeout_ns) {
   ForgetResult();
   if (timeout_ns == kNeverNs || deadline_ns_ != kNeverNs) return;
-  const int64_t now_ns = NowNs();
-  if (timeout_ns < kNeverNs - now_ns) deadline_ns_ = now_ns + timeout_ns;
+  deadline_ns_ = InstantAfter(NowNs(), timeout_ns);
 }
 
 void UwsgiRequest::ForgetResult() {
