@@ -32,8 +32,9 @@ def _generate():
     directory = tempfile.mkdtemp(prefix="greenring-proto-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     protos = os.path.join(ROOT, "proto")
-    names = ["greenring/worker/v1/link.proto", "greenring/worker/v1/hand_over.proto", "google/rpc/status.proto"]
-    names += ["greenring/control/v1/" + name for name in sorted(os.listdir(f"{protos}/greenring/control/v1"))]
+    names = ["google/rpc/status.proto"]
+    for package in ("greenring/worker/v1", "greenring/control/v1"):
+        names += [f"{package}/{name}" for name in sorted(os.listdir(f"{protos}/{package}"))]
     subprocess.run(["protoc", f"-I{protos}", f"--python_out={directory}", *names], check=True)
     sys.path.append(directory)
 

@@ -46,6 +46,7 @@ class Program(unittest.TestCase):
     host = None
     environment = {}
     ready_path = "/"
+    master = "off"
     usual = ()
 
     def setUp(self):
@@ -54,7 +55,9 @@ class Program(unittest.TestCase):
     def start_server(self):
         flags = [flag for flag in self.flags() if not flag.startswith("--engine=")]
         flags += [f"--env={name}={value}" for name, value in self.environment.items()]
-        server = Server("app", *flags, engine=self.host, chdir=os.path.join(EXAMPLES, self.example), usual=self.usual)
+        flags += ["--control=off"] if self.master == "on" else []
+        server = Server("app", *flags, engine=self.host, chdir=os.path.join(EXAMPLES, self.example), usual=self.usual,
+                        master=self.master)
         server.start()
         self.addCleanup(server.stop)
         return f"http://127.0.0.1:{server.port}"
@@ -270,6 +273,8 @@ class GeventBackground(Program):
 @on_hosts("gevent", "uwsgi_gevent")
 class GeventSignals(Program):
     example = "gevent_signals"
+    master = "on"  # who sends the signals
+    usual = ("",)
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()

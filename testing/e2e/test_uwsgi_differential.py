@@ -26,13 +26,11 @@ NOTHING = "no answer"  # in time, or before the connection ends: the request or 
 APPLICATION = os.path.join(APPS, "uwsgi_calls_app.py")
 
 
-def expressions():
-    sys.path.insert(0, APPS)
-    try:
-        import uwsgi_calls_app
-    finally:
-        sys.path.remove(APPS)
-    return uwsgi_calls_app.EXPRESSIONS
+sys.path.insert(0, APPS)
+try:
+    import uwsgi_calls_app as calls
+finally:
+    sys.path.remove(APPS)
 
 
 class OfUwsgi:
@@ -45,7 +43,7 @@ class OfUwsgi:
         if self._server is None:
             self._server = Uwsgi(APPLICATION, engine=ENGINE, cores=CORES).start()
         told = evaluate(f"http://127.0.0.1:{self._server.port}", expression)
-        if told == NOTHING:
+        if told == NOTHING or expression in calls.ENDS:
             self.stop()
         return told
 
@@ -68,9 +66,11 @@ class OfGreenring:
 
 
 def evaluate(url, expression):
+    request = urllib.request.Request(f"{url}/?{urllib.parse.quote(expression, safe='')}")
+    if "chunked_read" in expression:
+        request.data = iter(calls.BODY)  # without a length: in chunks
     try:
-        with urllib.request.urlopen(f"{url}/?{urllib.parse.quote(expression, safe='')}",
-                                    timeout=ANSWER_TIMEOUT_S) as response:
+        with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as response:
             body = response.read()
             return json.loads(body) if body else NOTHING
     except (TimeoutError, http.client.RemoteDisconnected, ConnectionResetError):
@@ -79,7 +79,7 @@ def evaluate(url, expression):
 
 def ask_all(server):
     try:
-        return {expression: server.ask(expression) for expression in expressions()}
+        return {expression: server.ask(expression) for expression in calls.EXPRESSIONS}
     finally:
         server.stop()
 
