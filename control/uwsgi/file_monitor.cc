@@ -24,8 +24,8 @@ absl::StatusOr<int> FileMonitor::Add(const std::string& path, std::function<void
   std::string clean = path;
   while (clean.size() > 1 && clean.back() == '/') clean.pop_back();
   const size_t slash = clean.rfind('/');
-  if (clean.empty() || clean.front() != '/' || clean.size() == 1) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot watch \"", path, "\": it is no absolute path of a file"));
+  if (clean.empty() || clean.front() != '/') {
+    return absl::InvalidArgumentError(absl::StrCat("cannot watch \"", path, "\": it is no absolute path"));
   }
   if (!fd_.valid()) fd_ = UniqueFd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (!fd_.valid()) return ErrnoToStatus(errno, "watch files: inotify_init1");
@@ -33,7 +33,7 @@ absl::StatusOr<int> FileMonitor::Add(const std::string& path, std::function<void
   entry.path = clean;
   entry.name = clean.substr(slash + 1);
   entry.on_change = std::move(on_change);
-  const std::string parent = slash == 0 ? "/" : clean.substr(0, slash);
+  const std::string parent = slash == 0 ? "/" : clean.substr(0, slash);  // of / itself, too: nothing else happens to it
   entry.parent_watch = inotify_add_watch(fd_.get(), parent.c_str(), kChanges);
   if (entry.parent_watch < 0) return ErrnoToStatus(errno, absl::StrCat("watch ", parent, " for changes of ", path));
   WatchOwn(&entry);

@@ -90,10 +90,6 @@ absl::Status SignalBoard::Register(WorkerNumber worker, int signal, const std::s
   if (absl::Status status = CheckSignal(signal); !status.ok()) return status;
   const absl::StatusOr<Target> parsed = ParseTarget(target);
   if (!parsed.ok()) return parsed.status();
-  if (parsed->slot > host_->SlotCount()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("there is no \"", target, "\": the pool has ", host_->SlotCount(), " workers"));
-  }
   Registration& registration = registrations_[signal];
   registration.target = target;
   Claimed(&registration, worker);

@@ -57,7 +57,6 @@ class SignalBoard {
    public:
     // By slot.
     virtual std::vector<ReadyWorker> ReadyWorkers() = 0;
-    virtual int SlotCount() = 0;
     // `done` is told whether it has taken the signal; later, and not after the board's end.
     virtual void Deliver(WorkerNumber worker, int signal, std::function<void(bool taken)> done) = 0;
     virtual void Warn(const std::string& what) = 0;
@@ -80,7 +79,8 @@ class SignalBoard {
 
   // ---- what workers say; INVALID_ARGUMENT says what is wrong with it, RESOURCE_EXHAUSTED that there are too many ----
 
-  // `target`: "", "worker", "worker0": any one; "workers", "active-workers": all; "worker2": that one.
+  // `target`: "", "worker", "worker0": any one; "workers", "active-workers": all; "worker2": that one, also where the
+  // pool has no second one now: it may have one later.
   absl::Status Register(WorkerNumber worker, int signal, const std::string& target);
   // The one that `name` stands for in this pool: whoever asks first has it chosen, from those that are free.
   absl::StatusOr<int> SignalFor(WorkerNumber worker, const std::string& name);

@@ -60,7 +60,6 @@ class UwsgiDesk final : private SignalBoard::Host {
   using WorkerNumber = SignalBoard::WorkerNumber;
 
   std::vector<SignalBoard::ReadyWorker> ReadyWorkers() override;
-  int SlotCount() override { return environment_.workers->target().slots; }
   void Deliver(WorkerNumber worker, int signal, std::function<void(bool taken)> done) override;
   void Warn(const std::string& what) override;
 

@@ -42,7 +42,19 @@ TEST_F(CallsTest, TimeAndMemory) {
 TEST_F(CallsTest, WithoutAnAnswerOfTheMasterThereIsThisWorker) {
   EXPECT_EQ(Evaluate("[(w['id'], w['pid'] == os.getpid(), w['requests'], w['status'], w['apps']) for w in "
                      "uwsgi.workers()], uwsgi.total_requests()"),
-            "([(2, True, 11, b'busy', ())], 11)");
+            "([(2, True, 11, b'idle', ())], 11)");
+  EXPECT_EQ(Call("result = uwsgi.workers()[0]['status']"), "b'busy'") << "by this request";
+}
+
+TEST_F(CallsTest, WhatThisWorkerIsNowItKnowsBetterThanTheMaster) {
+  UwsgiWorker own;
+  own.id = 2;
+  own.pid = getpid();
+  own.requests = 3;
+  host_.workers = std::vector<UwsgiWorker>{own};
+  EXPECT_EQ(Call("own, = uwsgi.workers()\n"
+                 "result = own['requests'], own['status'], own['rss'] > 1 << 20, own['vsz'] > own['rss']"),
+            "(11, b'busy', True, True)");
 }
 
 TEST_F(CallsTest, WorkersAreWhatTheMasterSays) {

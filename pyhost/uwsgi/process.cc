@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/unique_fd.h"
+#include "pyhost/current_core.h"
 #include "pyhost/module/arguments.h"
 #include "pyhost/py_ref.h"
 #include "pyhost/py_text.h"
@@ -60,19 +62,26 @@ PyObject* Mem(PyObject*, PyObject*) {
   return Py_BuildValue("(LL)", static_cast<long long>(memory.rss_bytes), static_cast<long long>(memory.vsz_bytes));
 }
 
+// What this worker knows better than the master, whom it tells now and then.
+void DescribeOwn(UwsgiWorker* own) {
+  const Memory memory = OwnMemory();
+  own->id = Host()->worker_id();
+  own->pid = getpid();
+  own->requests = std::max(own->requests, Host()->request_count());
+  own->busy = own->busy || CurrentCore::Get() != nullptr;
+  own->rss_bytes = memory.rss_bytes;
+  own->vsz_bytes = memory.vsz_bytes;
+}
+
 // Where there is no master this worker is all there is.
 std::vector<UwsgiWorker> AllWorkers() {
-  absl::StatusOr<std::vector<UwsgiWorker>> workers = Host()->Workers();
-  if (workers.ok()) return *std::move(workers);
-  const Memory memory = OwnMemory();
-  UwsgiWorker own;
-  own.id = Host()->worker_id();
-  own.pid = getpid();
-  own.requests = Host()->request_count();
-  own.busy = true;
-  own.rss_bytes = memory.rss_bytes;
-  own.vsz_bytes = memory.vsz_bytes;
-  return {own};
+  absl::StatusOr<std::vector<UwsgiWorker>> asked = Host()->Workers();
+  std::vector<UwsgiWorker> workers =
+      asked.ok() ? *std::move(asked) : std::vector<UwsgiWorker>{UwsgiWorker{.pid = getpid()}};
+  for (UwsgiWorker& worker : workers) {
+    if (worker.pid == getpid()) DescribeOwn(&worker);
+  }
+  return workers;
 }
 
 PyObject* NewWorkerDict(const UwsgiWorker& worker) {

@@ -138,15 +138,29 @@ bool ParsePeriod(const char* function, double value, int64_t unit_ns, int64_t* p
   return false;
 }
 
+// For PyArg_ParseTuple. 0 with a Python error.
+int ParseSignal(PyObject* object, void* signal) {
+  const long number = PyLong_AsLong(object);
+  if (number == -1 && PyErr_Occurred() != nullptr) return 0;
+  if (number < 0 || number >= kUwsgiSignals) {
+    PyErr_Format(PyExc_ValueError, "a signal is a number from 0 to %d, not %ld", kUwsgiSignals - 1, number);
+    return 0;
+  }
+  *static_cast<int*>(signal) = static_cast<int>(number);
+  return 1;
+}
+
 PyObject* RegisterSignal(PyObject*, PyObject* arguments) {
-  unsigned char signal = 0;
+  int signal = 0;
   const char* target = nullptr;
   PyObject* handler = nullptr;
-  if (PyArg_ParseTuple(arguments, "bsO:register_signal", &signal, &target, &handler) == 0) return nullptr;
+  if (PyArg_ParseTuple(arguments, "O&sO:register_signal", &ParseSignal, &signal, &target, &handler) == 0) {
+    return nullptr;
+  }
   if (PyCallable_Check(handler) == 0) {
     return PyErr_Format(PyExc_TypeError, "register_signal(): %R cannot be called", handler);
   }
-  Registered& one = registered[signal];
+  Registered& one = registered[static_cast<size_t>(signal)];
   const PyRef before(std::exchange(one.handler, Py_NewRef(handler)));  // it may come before the master has answered
   if (const absl::Status status = Host()->RegisterSignal(signal, target); !status.ok()) {
     const PyRef refused(std::exchange(one.handler, before ? Py_NewRef(before.get()) : nullptr));
@@ -157,9 +171,9 @@ PyObject* RegisterSignal(PyObject*, PyObject* arguments) {
 }
 
 PyObject* Signal(PyObject*, PyObject* arguments) {
-  unsigned char signal = 0;
+  int signal = 0;
   const char* remote = nullptr;
-  if (PyArg_ParseTuple(arguments, "b|s:signal", &signal, &remote) == 0) return nullptr;
+  if (PyArg_ParseTuple(arguments, "O&|s:signal", &ParseSignal, &signal, &remote) == 0) return nullptr;
   if (remote != nullptr) {
     return PyErr_Format(PyExc_NotImplementedError,
                         "uwsgi.signal() does not send signals to other servers (%s); use HTTP, or a message broker",
@@ -191,9 +205,7 @@ bool Await(Waiter* waiter) {
 
 PyObject* SignalWait(PyObject*, PyObject* arguments) {
   int wanted = -1;
-  unsigned char number = 0;
-  if (PyArg_ParseTuple(arguments, "|b:signal_wait", &number) == 0) return nullptr;
-  if (PyTuple_GET_SIZE(arguments) > 0) wanted = number;
+  if (PyArg_ParseTuple(arguments, "|O&:signal_wait", &ParseSignal, &wanted) == 0) return nullptr;
   if (Host()->master_pid() == 0) return PyErr_Format(PyExc_ValueError, "signal_wait(): there is no master");
   // The master sends it to workers that have registered it.
   if (wanted >= 0 && !registered[static_cast<size_t>(wanted)].registered) {
@@ -218,9 +230,9 @@ PyObject* SignalReceived(PyObject*, PyObject*) {
 // While the application is imported what other workers have registered does not count: each of them registers the same
 // for itself, and whoever looks for a free number is to find the same one.
 PyObject* SignalRegistered(PyObject*, PyObject* arguments) {
-  unsigned char signal = 0;
-  if (PyArg_ParseTuple(arguments, "b:signal_registered", &signal) == 0) return nullptr;
-  if (registered[signal].registered) Py_RETURN_TRUE;
+  int signal = 0;
+  if (PyArg_ParseTuple(arguments, "O&:signal_registered", &ParseSignal, &signal) == 0) return nullptr;
+  if (registered[static_cast<size_t>(signal)].registered) Py_RETURN_TRUE;
   if (!IsReady()) Py_RETURN_NONE;
   const absl::StatusOr<bool> known = Host()->IsRegistered(signal);
   if (!known.ok() && PyErr_Occurred() != nullptr) return nullptr;
@@ -236,48 +248,51 @@ PyObject* SignalFor(PyObject*, PyObject* name) {
 }
 
 PyObject* AddTimer(PyObject*, PyObject* arguments) {
-  unsigned char signal = 0;
+  int signal = 0;
   double seconds = 0;
   UwsgiTimer timer;
-  if (PyArg_ParseTuple(arguments, "bd:add_timer", &signal, &seconds) == 0) return nullptr;
+  if (PyArg_ParseTuple(arguments, "O&d:add_timer", &ParseSignal, &signal, &seconds) == 0) return nullptr;
   if (!ParsePeriod("add_timer", seconds, kNanosecondsPerSecond, &timer.period_ns)) return nullptr;
   return NoneOr("add_timer", Host()->AddTimer(signal, timer));
 }
 
 PyObject* AddMsTimer(PyObject*, PyObject* arguments) {
-  unsigned char signal = 0;
+  int signal = 0;
   double milliseconds = 0;
   UwsgiTimer timer;
-  if (PyArg_ParseTuple(arguments, "bd:add_ms_timer", &signal, &milliseconds) == 0) return nullptr;
+  if (PyArg_ParseTuple(arguments, "O&d:add_ms_timer", &ParseSignal, &signal, &milliseconds) == 0) return nullptr;
   if (!ParsePeriod("add_ms_timer", milliseconds, kNanosecondsPerMillisecond, &timer.period_ns)) return nullptr;
   return NoneOr("add_ms_timer", Host()->AddTimer(signal, timer));
 }
 
 PyObject* AddRbTimer(PyObject*, PyObject* arguments) {
-  unsigned char signal = 0;
+  int signal = 0;
   double seconds = 0;
   int iterations = 0;
   UwsgiTimer timer = {.from_last = true};
-  if (PyArg_ParseTuple(arguments, "bd|i:add_rb_timer", &signal, &seconds, &iterations) == 0) return nullptr;
+  if (PyArg_ParseTuple(arguments, "O&d|i:add_rb_timer", &ParseSignal, &signal, &seconds, &iterations) == 0) {
+    return nullptr;
+  }
   if (!ParsePeriod("add_rb_timer", seconds, kNanosecondsPerSecond, &timer.period_ns)) return nullptr;
   timer.iterations = iterations;
   return NoneOr("add_rb_timer", Host()->AddTimer(signal, timer));
 }
 
 PyObject* AddCron(PyObject*, PyObject* arguments) {
-  unsigned char signal = 0;
+  int signal = 0;
   UwsgiCron cron;
-  if (PyArg_ParseTuple(arguments, "biiiii:add_cron", &signal, &cron.minute, &cron.hour, &cron.day, &cron.month,
-                       &cron.weekday) == 0) {
+  if (PyArg_ParseTuple(arguments, "O&iiiii:add_cron", &ParseSignal, &signal, &cron.minute, &cron.hour, &cron.day,
+                       &cron.month, &cron.weekday) == 0) {
     return nullptr;
   }
-  return NoneOr("add_cron", Host()->AddCron(signal, cron));
+  if (const absl::Status status = Host()->AddCron(signal, cron); !status.ok()) return Fail("add_cron", status);
+  Py_RETURN_TRUE;  // as in uWSGI; the others return None
 }
 
 PyObject* AddFileMonitor(PyObject*, PyObject* arguments) {
-  unsigned char signal = 0;
+  int signal = 0;
   const char* path = nullptr;
-  if (PyArg_ParseTuple(arguments, "bs:add_file_monitor", &signal, &path) == 0) return nullptr;
+  if (PyArg_ParseTuple(arguments, "O&s:add_file_monitor", &ParseSignal, &signal, &path) == 0) return nullptr;
   return NoneOr("add_file_monitor", Host()->AddFileMonitor(signal, path));
 }
 

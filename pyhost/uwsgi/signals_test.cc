@@ -31,7 +31,7 @@ uwsgi.add_timer(17, 0.25)
 uwsgi.add_ms_timer(17, 1.5)
 uwsgi.add_rb_timer(17, 3)
 uwsgi.add_rb_timer(17, 3, 4)
-uwsgi.add_cron(17, -5, 2, -1, -1, 7)
+assert uwsgi.add_cron(17, -5, 2, -1, -1, 7) is True
 uwsgi.add_file_monitor(17, '/srv/reload')
 )");
   EXPECT_THAT(host_.said, ElementsAre("register 17 workers", "send 17", "timer 17 2000000000 0", "timer 17 250000000 0",
@@ -40,8 +40,11 @@ uwsgi.add_file_monitor(17, '/srv/reload')
 }
 
 TEST_F(SignalsTest, WrongArgumentsDoNotReachTheMaster) {
-  EXPECT_THAT(Evaluate("error(uwsgi.register_signal, 256, '', print)"), StartsWith("OverflowError"));
-  EXPECT_THAT(Evaluate("error(uwsgi.register_signal, -1, '', print)"), StartsWith("OverflowError"));
+  EXPECT_EQ(Evaluate("error(uwsgi.register_signal, 256, '', print)"),
+            "ValueError: a signal is a number from 0 to 255, not 256");
+  EXPECT_THAT(Evaluate("error(uwsgi.register_signal, -1, '', print)"), StartsWith("ValueError"));
+  EXPECT_THAT(Evaluate("error(uwsgi.signal_wait, 256)"), StartsWith("ValueError"));
+  EXPECT_THAT(Evaluate("error(uwsgi.signal, '1')"), StartsWith("TypeError"));
   EXPECT_THAT(Evaluate("error(uwsgi.register_signal, 1, '', 5)"), StartsWith("TypeError"));
   EXPECT_THAT(Evaluate("error(uwsgi.add_timer, 1, 0)"), StartsWith("ValueError"));
   EXPECT_THAT(Evaluate("error(uwsgi.add_timer, 1, float('nan'))"), StartsWith("ValueError"));

@@ -166,7 +166,7 @@ def add_ms_timer(number: int, milliseconds: float, /) -> None:
 def add_rb_timer(number: int, seconds: float, iterations: int = 0, /) -> None:
     """Sends the signal so many seconds after the one before, and so many times; 0: for ever."""
 
-def add_cron(number: int, minute: int, hour: int, day: int, month: int, weekday: int, /) -> None:
+def add_cron(number: int, minute: int, hour: int, day: int, month: int, weekday: int, /) -> bool:
     """Sends the signal as a line of crontab says; -1: each, -5: every fifth."""
 
 def add_file_monitor(number: int, path: str, /) -> None:

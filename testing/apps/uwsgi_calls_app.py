@@ -106,9 +106,9 @@ uwsgi.chunked_read("1")
 uwsgi.chunked_read()
 uwsgi.chunked_read(2)
 uwsgi.chunked_read(0.5)
-uwsgi.chunked_read_nb()
+arrived(uwsgi.chunked_read_nb)
 [uwsgi.chunked_read() for _ in range(4)]
-[type(uwsgi.chunked_read_nb()).__name__ for _ in range(4)]
+[arrived(uwsgi.chunked_read_nb) for _ in range(4)]
 uwsgi.disconnect()
 kind(environ["uwsgi.core"])
 kind(environ["uwsgi.version"])
@@ -118,7 +118,8 @@ kind(environ["x-wsgiorg.fdevent.writable"])
 environ["x-wsgiorg.fdevent.timeout"]
 "uwsgi.ready_fd" in environ
 environ["x-wsgiorg.fdevent.readable"](-1, 1)
-sorted(key for key in environ if key.startswith(("uwsgi.", "wsgi.", "x-wsgiorg.")))
+sorted(key for key in environ if key.startswith(("uwsgi.", "x-wsgiorg.")) and key != "uwsgi.ready_fd")
+"wsgi.input_terminated" in environ
 environ["wsgi.version"]
 environ["wsgi.url_scheme"]
 environ["uwsgi.version"] == uwsgi.version
@@ -210,12 +211,13 @@ uwsgi.signal(250)
 uwsgi.signal(300)
 uwsgi.signal()
 uwsgi.signal(7, "127.0.0.1:1")
-handled("")
-handled("worker1")
-handled("workers")
-ticks(uwsgi.add_timer, 1)
-ticks(uwsgi.add_ms_timer, 300)
-ticks(uwsgi.add_rb_timer, 1)
+handled(31, "")
+handled(32, "worker1")
+handled(33, "workers")
+signalled_before()
+ticks("add_timer", 1)
+ticks("add_ms_timer", 300)
+ticks("add_rb_timer", 1)
 uwsgi.signal_received()
 waited_for_signal()
 uwsgi.signal_wait("7")
@@ -358,6 +360,12 @@ def connected(fd):
     return told
 
 
+def arrived(read):
+    """What a call gives that does not wait, a while later."""
+    time.sleep(0.3)
+    return read()
+
+
 def slept(seconds):
     """Whether suspend() took about so long."""
     begin_s = time.monotonic()
@@ -373,34 +381,29 @@ def locked():
     return was, uwsgi.is_locked()
 
 
-_signals = []
+_signals = []  # those that handlers were called with, since the process began
 
 
-def wait_for_signals(count):
-    """Until as many handlers have run, or three seconds have passed."""
+def came(number, count):
+    """Whether the signal has come so often, in three seconds."""
     for _ in range(3):
-        if len(_signals) < count:
+        if _signals.count(number) < count:
             uwsgi.async_sleep(1)
             uwsgi.suspend()
+    return _signals.count(number) >= count
 
 
-def handled(target):
-    """What the handler of a signal is called with."""
-    _signals.clear()
-    uwsgi.register_signal(20, target, _signals.append)
-    uwsgi.signal(20)
-    wait_for_signals(1)
-    return _signals
+def handled(number, target):
+    uwsgi.register_signal(number, target, _signals.append)
+    uwsgi.signal(number)
+    return came(number, 1)
 
 
-def ticks(add, period):
-    """Whether a timer's signal comes more than once."""
-    _signals.clear()
-    number = {uwsgi.add_timer: 21, uwsgi.add_ms_timer: 22, uwsgi.add_rb_timer: 23}[add]
+def ticks(name, period):
+    """What the call gives, and whether the timer's signal comes more than once."""
+    number = {"add_timer": 21, "add_ms_timer": 22, "add_rb_timer": 23}[name]
     uwsgi.register_signal(number, "", _signals.append)
-    added = add(number, period)
-    wait_for_signals(2)
-    return added, _signals.count(number) > 1
+    return getattr(uwsgi, name)(number, period), came(number, 2)
 
 
 def waited_for_signal():
@@ -408,18 +411,23 @@ def waited_for_signal():
     return uwsgi.signal_wait(21), uwsgi.signal_received()
 
 
+def signalled_before():
+    """signal_wait() for a signal that was sent just before."""
+    uwsgi.register_signal(34, "", _signals.append)
+    uwsgi.signal(34)
+    return uwsgi.signal_wait(34), uwsgi.signal_received()
+
+
 def noticed():
     """Whether a file that is written to is noticed."""
-    _signals.clear()
     with tempfile.NamedTemporaryFile() as file:
         uwsgi.register_signal(24, "", _signals.append)
-        uwsgi.add_file_monitor(24, file.name)
+        added = uwsgi.add_file_monitor(24, file.name)
         uwsgi.async_sleep(1)  # until the master watches it
         uwsgi.suspend()
         file.write(b"more")
         file.flush()
-        wait_for_signals(1)
-        return set(_signals)
+        return added, came(24, 1)
 
 
 def too_many(add, value):
@@ -443,6 +451,9 @@ def application(environ, start_response):
         end.close()
     _kept.clear()
     told = evaluate(unquote(environ["QUERY_STRING"]) or "'ready'", environ)
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        while uwsgi.chunked_read(1):
+            pass
     start_response("200 OK", [("Content-Type", "application/json")])
     return told if inspect.isgenerator(told) else [json.dumps(told).encode()]
 

@@ -152,7 +152,7 @@ def is_locked(environ, start_response):
 
 @application.at("/workers")
 def workers(environ, start_response):
-    return as_json(start_response, [{key: worker[key] for key in ("id", "pid", "requests", "status")}
+    return as_json(start_response, [{key: worker[key] for key in ("id", "pid", "requests")}
                                     for worker in uwsgi.workers()])
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import unittest
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -24,7 +25,6 @@ CORES = 4
 ANSWER_TIMEOUT_S = 4  # longer than the longest wait that a call asks for
 NOTHING = "no answer"  # in time, or before the connection ends: the request or the process is lost
 APPLICATION = os.path.join(APPS, "uwsgi_calls_app.py")
-
 
 sys.path.insert(0, APPS)
 try:
@@ -55,8 +55,8 @@ class OfUwsgi:
 
 class OfGreenring:
     def __init__(self):
-        self._server = Server("uwsgi_calls_app", "--uwsgi_api", f"--async_cores={CORES}", "--control=off", master="on",
-                              usual=("",)).start()
+        self._server = Server("uwsgi_calls_app", "--uwsgi_api", f"--async_cores={CORES}", "--control=off",
+                              "--drain_timeout=1s", master="on", usual=("",)).start()
 
     def ask(self, expression):
         return evaluate(f"http://127.0.0.1:{self._server.port}", expression)
@@ -73,7 +73,10 @@ def evaluate(url, expression):
         with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as response:
             body = response.read()
             return json.loads(body) if body else NOTHING
-    except (TimeoutError, http.client.RemoteDisconnected, ConnectionResetError):
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"status {error.code}"
+    except (OSError, http.client.HTTPException):  # a timeout, or the end of the connection
         return NOTHING
 
 
