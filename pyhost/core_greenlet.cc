@@ -21,7 +21,7 @@
 namespace greenring::pyhost {
 namespace {
 
-using CoreGreenlets = std::unordered_map<const green::GreenThread*, const CoreGreenlet*>;
+using CoreGreenlets = std::unordered_map<const green::GreenThread*, CoreGreenlet*>;
 
 // Of the one scheduler whose green threads run Python.
 CoreGreenlets* All() {
@@ -83,7 +83,7 @@ CoreGreenlet* CoreGreenlet::Current() {
 bool CoreGreenlet::Run(std::string name, std::function<void()> handle) {
   name_ = std::move(name);
   handle_ = std::move(handle);
-  ran_ = ended_ = ends_calls_ = false;
+  ran_ = ended_ = lost_ = ends_calls_ = false;
   run_ticks_ = switches_ = 0;
   green::Scheduler* const scheduler = hub_->scheduler();
   const green::ScopedWait noted(thread_, {.call = hub_->name()});
@@ -101,6 +101,8 @@ bool CoreGreenlet::Run(std::string name, std::function<void()> handle) {
   }
   Unlink();
   handle_ = nullptr;
+  call_ = nullptr;
+  call_state_ = Call::kNone;
   return ran_;
 }
 
@@ -175,6 +177,29 @@ void CoreGreenlet::OnHubBroken() {
   hub_->scheduler()->Unpark(thread_);
 }
 
+void CoreGreenlet::OnHubLost(const Hub* hub) {
+  for (const auto& [thread, core] : *All()) {
+    if (core->hub_ == hub && core->handle_ != nullptr) core->OnHubLost();
+  }
+}
+
+void CoreGreenlet::OnHubLost() {
+  if (ended_) return;
+  ended_ = lost_ = true;
+  request_ = nullptr;
+  Unlink();
+  if (relay_.state_ == Interrupt::State::kPosted) relay_.Unlink();
+  relay_.state_ = Interrupt::State::kIdle;
+  while (Interrupt* const interrupt = posted_.PopFront()) interrupt->state_ = Interrupt::State::kIdle;
+  // Without their thread state they can neither run nor be destroyed.
+  for (PyRef* const one : {&greenlet_, &active_, &caller_, &ticket_}) static_cast<void>(one->release());
+  if (call_state_ == Call::kAsked) {
+    hub_->scheduler()->Cancel(thread_);
+  } else {
+    hub_->scheduler()->Unpark(thread_);
+  }
+}
+
 CoreGreenlet::CallEnd CoreGreenlet::OnLoop(std::function<void()> call) {
   PyRef current = hub_->CurrentGreenlet();
   if (caller_ || ends_calls_ || hub_->IsHubGreenlet(current.get())) return CallEnd::kRefused;
@@ -237,6 +262,7 @@ void CoreGreenlet::set_request(CurrentRequest* request) {
 
 void CoreGreenlet::Post(Interrupt* interrupt) {
   GREENRING_CHECK(interrupt->state_ == Interrupt::State::kIdle);
+  if (lost_) return;
   interrupt->state_ = Interrupt::State::kPosted;
   posted_.PushBack(interrupt);
   Deliver(/*in_hub=*/false);

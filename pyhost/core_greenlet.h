@@ -59,6 +59,9 @@ class CoreGreenlet final : public ListLink /* in its hub's list of those that ar
   // before it began, or there is no hub. Parks.
   bool Run(std::string name, std::function<void()> handle);
 
+  // Run has ended because its hub is lost, with the greenlet wherever it was.
+  bool lost() const { return lost_; }
+
   // ---- on a greenlet of the hub's, GIL held ----
 
   enum class CallEnd : uint8_t {
@@ -113,6 +116,9 @@ class CoreGreenlet final : public ListLink /* in its hub's list of those that ar
   void OnSwitchedOut(uint64_t run_ticks);
   // The hub cannot run it.
   void OnHubBroken();
+  // In any context: of one that is in Run, and of each of a hub's.
+  void OnHubLost();
+  static void OnHubLost(const Hub* hub);
   // Its greenlet has ended.
   void OnGreenletEnded();
 
@@ -154,6 +160,7 @@ class CoreGreenlet final : public ListLink /* in its hub's list of those that ar
   bool caller_is_own_ = false;  // it is a greenlet of this request that waits for it
   bool ran_ = false;
   bool ended_ = false;
+  bool lost_ = false;
   bool yields_ = false;
   bool ends_calls_ = false;  // another greenlet may still be in OnLoop
   uint64_t run_ticks_ = 0;

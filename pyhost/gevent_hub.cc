@@ -237,6 +237,8 @@ class GeventHub final : public Hub {
 
   void ThrowExits() override { Call("throw_exits"); }
 
+  void OnLost() override { static_cast<void>(on_dead_.release()); }
+
   void Call(const char* name) {
     const PyRef result(PyObject_CallNoArgs(function(name)));
     if (!result) LogError(name);
@@ -252,14 +254,20 @@ class GeventHub final : public Hub {
 
 }  // namespace
 
-absl::Status CheckGeventHub() {
+namespace {
+
+absl::Status CheckGevent(const char* who) {
   if (const PyRef module(PyImport_ImportModule("gevent.hub")); module) return absl::OkStatus();
-  return absl::FailedPreconditionError("engine gevent needs the Python package gevent (Debian: python3-gevent): " +
-                                       DescribeException(TakeException().get()));
+  return absl::FailedPreconditionError(absl::StrCat(
+      who, " needs the Python package gevent (Debian: python3-gevent): ", DescribeException(TakeException().get())));
 }
 
+}  // namespace
+
+absl::Status CheckGeventHub() { return CheckGevent("engine gevent"); }
+
 absl::Status PatchForGevent() {
-  const absl::Status available = CheckGeventHub();
+  const absl::Status available = CheckGevent("gevent.monkey_patch");
   if (!available.ok()) return available;
   const PyRef monkey(PyImport_ImportModule("gevent.monkey"));
   const PyRef patched(monkey ? PyObject_CallMethod(monkey.get(), "patch_all", nullptr) : nullptr);

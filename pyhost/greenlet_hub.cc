@@ -56,9 +56,7 @@ class GreenletHub final : public Hub {
     return true;
   }
 
-  void Wake() override {
-    if (thread()->state() != green::GreenThread::State::kAbandoned) scheduler()->Unpark(thread());
-  }
+  void Wake() override { scheduler()->Unpark(thread()); }
 
   PyObject* hub_greenlet() const override { return hub_; }
 

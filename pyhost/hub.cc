@@ -42,6 +42,7 @@ void Hub::EndGreenlets() {
 }
 
 void Hub::Main() {
+  thread_->OnAbandoned(&Hub::OnAbandoned, this);
   {
     const ScopedPythonThread python;
     state_ = PyThreadState_Get();
@@ -64,6 +65,20 @@ void Hub::Main() {
   }
   ended_ = true;
   if (on_ended_) on_ended_();
+}
+
+void Hub::OnAbandoned(green::GreenThread*, void* argument) {
+  auto* const self = static_cast<Hub*>(argument);
+  self->lost_ = self->ended_ = true;
+  self->current_ = nullptr;
+  self->owners_.clear();
+  CoreGreenlet::OnHubLost(self);
+  for (PyRef& function : self->spawned_) static_cast<void>(function.release());
+  self->spawned_.clear();
+  static_cast<void>(self->thrown_.release());
+  static_cast<void>(self->globals_.release());
+  self->OnLost();
+  if (self->on_ended_) self->on_ended_();
 }
 
 bool Hub::RunSource() {
@@ -105,6 +120,7 @@ void Hub::LogMessage(const std::string& message) { error_log_->Message(absl::Str
 // ---- who is due ----------------------------------------------------------------------------------------------------
 
 void Hub::MakeDue(CoreGreenlet* core) {
+  if (lost_) return core->OnHubLost();
   if (core->linked()) return;
   due_.PushBack(core);
   if (is_broken_) {

@@ -65,6 +65,9 @@ class Hub {
   bool Spawn(PyObject* function);
 
   bool ended() const { return ended_; }
+  // Its green thread's stack overflowed and was abandoned: its greenlets never run again, and Run of each core has
+  // ended, or ends at once. All that Python has of it stays as it is.
+  bool lost() const { return lost_; }
   // For dumps.
   const char* name() const { return name_; }
   green::GreenThread* thread() const { return thread_; }
@@ -152,6 +155,9 @@ class Hub {
   // What Spawn has asked for. False with a Python error.
   virtual bool StartFunction(PyObject* function) = 0;
 
+  // In the loop's context: gives up what is Python's, without a decref.
+  virtual void OnLost() {}
+
   // Everybody who is due, once.
   void ServeDue();
 
@@ -170,6 +176,7 @@ class Hub {
 
  private:
   void Main();
+  static void OnAbandoned(green::GreenThread* thread, void* hub);
   bool RunSource();
   static PyObject* OnSwitch(PyObject* self, PyObject* const* arguments, Py_ssize_t count);
   void NoteSwitch(PyObject* origin, PyObject* target);
@@ -193,8 +200,9 @@ class Hub {
   bool is_broken_ = false;
   bool stopping_ = false;
   bool ended_ = false;
+  bool lost_ = false;
 
-  // GIL held to destroy them: at the end of Main.
+  // GIL held to destroy them: at the end of Main, if it comes to that.
   PyThreadState* state_ = nullptr;
   PyRef globals_;
   PyRef thrown_;

@@ -57,10 +57,21 @@ void CoreLife::RunThread(CorePool* pool) {
 }
 
 void CoreLife::RunGreenlet(CorePool* pool) {
-  HubCore core(parts_.hubs->Of(pool->current_engine()),
-               [this](HttpExchange* request, pyhost::Exchange* exchange) { Handle(request, exchange); });
+  const CoreEngine engine = pool->current_engine();
+  std::optional<HubCore> core;
   while (HttpExchange* request = pool->Next()) {
-    if (!core.Serve(request)) {
+    if (!core.has_value() || core->hub_lost()) {
+      core.emplace(parts_.hubs->Of(engine),
+                   [this](HttpExchange* served, pyhost::Exchange* exchange) { Handle(served, exchange); });
+    }
+    const bool served = core->Serve(request);
+    if (core->request_lost()) {
+      parts_.error_log->RequestMessage(request->name(),
+                                       "the stack that it shared with others overflowed; the request is lost");
+      request->connection()->OnAbandoned();
+      continue;
+    }
+    if (!served) {
       parts_.error_log->RequestMessage(request->name(), "its greenlet ended before it began; the connection is closed");
       request->Abort();
     }

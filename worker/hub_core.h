@@ -3,7 +3,12 @@
 //
 //   HubCore core(hub, [&](HttpExchange* request, pyhost::Exchange* exchange) { ... });
 //   while (HttpExchange* request = pool->Next()) {          // in CorePool::Runner::RunCore
-//     if (!core.Serve(request)) request->Abort();
+//     const bool served = core.Serve(request);
+//     if (core.request_lost()) {
+//       request->connection()->OnAbandoned();
+//       continue;
+//     }
+//     if (!served) request->Abort();
 //     request->connection()->OnServed();
 //   }
 //
@@ -43,6 +48,12 @@ class HubCore final {
   // Has the request handled. False: nothing was done; its greenlet was killed before it began, or the hub cannot run.
   // Parks.
   bool Serve(HttpExchange* request);
+
+  // Of the last one that was served: the hub's stack was lost, and the request with it (Connection::OnAbandoned).
+  bool request_lost() const { return greenlet_.lost(); }
+
+  // So is every request from now on.
+  bool hub_lost() const { return greenlet_.hub()->lost(); }
 
  private:
   class GreenletExchange;  // the request, as the greenlet has it

@@ -28,6 +28,7 @@ std::unique_ptr<pyhost::Hub> Hubs::New(CoreEngine engine) const {
 pyhost::Hub* Hubs::Of(CoreEngine engine) {
   GREENRING_CHECK(HasHub(engine));
   std::unique_ptr<pyhost::Hub>& hub = engine == CoreEngine::kGevent ? gevent_ : greenlet_;
+  if (hub != nullptr && hub->lost()) lost_.push_back(std::move(hub));
   if (hub == nullptr) {
     hub = New(engine);
     hub->Start();

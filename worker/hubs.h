@@ -6,7 +6,7 @@
 //   hubs.Stop([&] { ... });                                   // no core is left
 //
 // A hub begins when it is first asked for, and lives as long as the worker: what runs there in the background
-// goes on when the pool has another engine.
+// goes on when the pool has another engine. One that is lost has a successor.
 //
 // Scheduler's thread only. Never parks.
 #pragma once
@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "green/scheduler.h"
 #include "pyhost/error_log.h"
@@ -30,7 +31,7 @@ class Hubs {
   Hubs(const Hubs&) = delete;
   Hubs& operator=(const Hubs&) = delete;
 
-  // Of an engine with a hub (checked). Started here if nobody has asked for it before.
+  // Of an engine with a hub (checked). Started here if nobody has asked for it before, or the last one is lost.
   pyhost::Hub* Of(CoreEngine engine);
 
   // GreenletExit for what still runs in the background.
@@ -51,6 +52,7 @@ class Hubs {
   pyhost::ErrorLog* const error_log_;
   std::unique_ptr<pyhost::Hub> greenlet_;  // null until it is asked for
   std::unique_ptr<pyhost::Hub> gevent_;
+  std::vector<std::unique_ptr<pyhost::Hub>> lost_;
 };
 
 }  // namespace greenring::worker

@@ -141,6 +141,18 @@ def _recurse_in_c(kind):
     dll(_library).recurse(0)
 
 
+@application.at("/pause")
+def pause(environ, start_response):
+    """Lets the others run for ?SECONDS, whatever the engine."""
+    greenring.sleep(float(environ["QUERY_STRING"]))
+    return plain(start_response, b"paused")
+
+
+@application.at("/read")
+def read(environ, start_response):
+    return plain(start_response, environ["wsgi.input"].read())
+
+
 @application.at("/lost")
 def lost(environ, start_response):
     """C code without end: ?gil holds the GIL, ?nogil has given it up."""
