@@ -1,9 +1,11 @@
 #include "pyhost/application.h"
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "pyhost/py_text.h"
 #include "pyhost/python_error.h"
 
@@ -122,6 +124,16 @@ void DropLoaderFrames(PyObject* exception) {
   PyException_SetTraceback(exception, traceback ? traceback.get() : Py_None);
 }
 
+// For programs of uWSGI, whose modules are there on demand.
+const char* HintFor(PyObject* exception) {
+  if (PyErr_GivenExceptionMatches(exception, PyExc_ModuleNotFoundError) == 0) return "";
+  const PyRef name(PyObject_GetAttrString(exception, "name"));
+  PyErr_Clear();
+  std::string_view module;
+  const bool is_uwsgi = name && Latin1View(name.get(), &module) && (module == "uwsgi" || module == "uwsgidecorators");
+  return is_uwsgi ? "; --uwsgi_api, or uwsgi_api.enabled of the pool, offers it" : "";
+}
+
 absl::Status ToStatus(std::string_view spec, PyRef exception, PyObject* not_there) {
   const std::string name(spec);
   if (reinterpret_cast<PyObject*>(Py_TYPE(exception.get())) == not_there) {
@@ -131,8 +143,9 @@ absl::Status ToStatus(std::string_view spec, PyRef exception, PyObject* not_ther
   DropLoaderFrames(exception.get());
   const std::string traceback = FormatException(exception.get());
   PySys_FormatStderr("%s\n", traceback.c_str());
-  absl::Status status = absl::FailedPreconditionError("cannot load the application " + name + ": it raised " +
-                                                      DescribeException(exception.get()) + " (traceback above)");
+  absl::Status status = absl::FailedPreconditionError(absl::StrCat("cannot load the application ", name, ": it raised ",
+                                                                   DescribeException(exception.get()),
+                                                                   HintFor(exception.get()), " (traceback above)"));
   status.SetPayload(kTracebackPayload, absl::Cord(traceback));
   return status;
 }

@@ -46,8 +46,40 @@ std::string Normalised(std::string_view argument) {
   return text;
 }
 
+struct Elsewhere {
+  const char* name;
+  const char* here;
+};
+
+// Options of uWSGI and gunicorn that somebody may type by habit.
+constexpr Elsewhere kElsewhere[] = {
+    {"--async", "--async_cores=N"},
+    {"--bind", "--http=ADDRESS"},
+    {"--gevent", "--engine=gevent"},
+    {"--gevent_early_monkey_patch", "--gevent_monkey_patch"},
+    {"--greenlet", "--engine=greenlet"},
+    {"--harakiri", "--request_timeout=TIME"},
+    {"--http_socket", "--http=ADDRESS"},
+    {"--module", "--app=MODULE:CALLABLE"},
+    {"--processes", "--workers=N"},
+    {"--socket", "--uwsgi=ADDRESS"},
+    {"--threads", "--async_cores=N"},
+    {"--timeout", "--request_timeout=TIME"},
+    {"--ugreen", "--engine=ucontext"},
+    {"--ugreen_stacksize", "--stack_pages=N"},
+    {"--uwsgi_socket", "--uwsgi=ADDRESS"},
+    {"--worker_class", "--engine=NAME"},
+    {"--worker_connections", "--async_cores=N"},
+    {"--wsgi_file", "--app=FILE.py"},
+};
+
 absl::Status UnknownFlag(const std::string& argument) {
   const std::string name = argument.substr(0, argument.find('='));
+  for (const Elsewhere& option : kElsewhere) {
+    if (name != option.name) continue;
+    return Invalid(absl::StrCat("unknown flag ", argument, " (here it is ", option.here,
+                                "; docs/MIGRATION.md has the others); --help lists them"));
+  }
   std::vector<std::string> names;
   for (const Flag& flag : Flags()) names.push_back(absl::StrCat("--", flag.name));
   return Invalid(absl::StrCat("unknown flag ", argument, DidYouMean(name, names), "; --help lists them"));

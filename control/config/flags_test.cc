@@ -116,6 +116,12 @@ TEST(FlagsTest, NamesAreNotAbbreviated) {
   EXPECT_EQ(ErrorOf({"--app=a", "--async", "4"}).substr(0, 20), "unknown flag --async");
 }
 
+TEST(FlagsTest, WhatUwsgiCallsOtherwiseIsTold) {
+  EXPECT_EQ(ErrorOf({"--ugreen-stacksize=128"}),
+            "unknown flag --ugreen_stacksize=128 (here it is --stack_pages=N; docs/MIGRATION.md has the others); "
+            "--help lists them");
+}
+
 TEST(FlagsTest, StackSizeIsTakenInBytesAndInPagesAndTheLastOneWins) {
   EXPECT_EQ(PoolOf({"--stack_size=64KiB"}).stack_size_bytes(), 65536);
   EXPECT_EQ(PoolOf({"--stack_size=1m"}).stack_size_bytes(), 1048576);

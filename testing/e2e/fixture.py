@@ -228,7 +228,8 @@ def run_to_exit(*flags, env=None, deadline_s=DEADLINE_S):
 
     A master has no API here, unless a flag says where: the default socket may be another server's.
     """
-    if any(flag.startswith("--app") for flag in flags) and not any(flag.startswith("--control") for flag in flags):
+    has_master = any(flag.startswith("--app") for flag in flags) and "--master=off" not in flags
+    if has_master and not any(flag.startswith("--control") for flag in flags):
         flags = (*flags, "--control=off")
     done = subprocess.run([server_binary(), *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=deadline_s, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})})

@@ -170,3 +170,4 @@ class Hooks(unittest.TestCase):
         code, _, error = run_to_exit("--app=uwsgi_api_app", f"--chdir={APPS}", "--http=127.0.0.1:0")
         self.assertNotEqual(code, 0)
         self.assertIn("No module named 'uwsgi'", error)
+        self.assertIn("--uwsgi_api", error)
