@@ -22,8 +22,6 @@ WAITS = os.environ.get("WAITS", "nothing")
 
 
 def wait_by_suspend(connection):
-    import uwsgi
-
     while True:
         state = connection.poll()
         if state == extensions.POLL_OK:
@@ -38,11 +36,15 @@ def wait_by_suspend(connection):
 
 
 if WAITS == "suspend":
+    import uwsgi
+
     extensions.set_wait_callback(wait_by_suspend)
 elif WAITS == "psycogreen":
     from psycogreen.gevent import patch_psycopg
 
     patch_psycopg()
+elif WAITS != "nothing":
+    raise ValueError(f"WAITS is suspend, psycogreen or nothing, not {WAITS}")
 
 
 def query(sql, *values):
@@ -71,6 +73,6 @@ def application(environ, start_response):
     try:
         body, status = repr(answer(environ)), "200 OK"
     except psycopg2.Error as error:
-        body, status = f"{type(error).__name__}: {error.pgcode}", "500 Internal Server Error"
+        body, status = f"{type(error).__name__}: {error.pgcode or error}", "500 Internal Server Error"
     start_response(status, [("Content-Type", "text/plain")])
     return [f"{body}\n".encode()]
