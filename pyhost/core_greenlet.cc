@@ -164,6 +164,7 @@ void CoreGreenlet::EndCalls() {
 }
 
 void CoreGreenlet::OnGreenletEnded() {
+  while (Interruptible::Dependent* dependent = dependents_.PopFront()) dependent->OnCutLoose();
   if (ticket_) Ticket::Of(ticket_.get())->core = nullptr;
   ticket_.reset();
   active_.reset();
@@ -276,8 +277,12 @@ void CoreGreenlet::Withdraw(Interrupt* interrupt) {
 }
 
 void CoreGreenlet::OnPostedTaken() {
-  if (!posted_.empty()) return;
+  const bool is_relayed = relay_.state() == Interrupt::State::kPosted;
   Interruptible::Of(hub_->thread())->Withdraw(&relay_);
+  if (!posted_.empty()) {
+    if (is_relayed) Deliver(/*in_hub=*/false);  // another one is first now, maybe of another class
+    return;
+  }
   if (call_state_ == Call::kAsked) hub_->scheduler()->WithdrawCancel(thread_);
 }
 

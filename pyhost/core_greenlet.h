@@ -40,7 +40,7 @@
 
 namespace greenring::pyhost {
 
-class CoreGreenlet final : public ListLink /* in its hub's list of those that are due */, public GreenletAccount {
+class CoreGreenlet final : public Hub::Due, public GreenletAccount {
  public:
   // Of the current green thread, which has none yet.
   explicit CoreGreenlet(Hub* hub);
@@ -87,11 +87,14 @@ class CoreGreenlet final : public ListLink /* in its hub's list of those that ar
   // Raises the first that is posted, as the Python error of the caller. False: there is none.
   bool RaisePending();
 
-  // ---- for CurrentRequest; in any context, with or without the GIL; none of these parks ----
+  // ---- for who interrupts it; in any context, with or without the GIL; none of these parks ----
 
   // As Interruptible's.
   void Post(Interrupt* interrupt);
   void Withdraw(Interrupt* interrupt);
+
+  // As Interruptible's; called at the end of its greenlet, whichever greenlet has bound it. GIL held.
+  void Bind(Interruptible::Dependent* dependent) { dependents_.PushBack(dependent); }
 
   CurrentRequest* request() const { return request_; }
   void set_request(CurrentRequest* request);
@@ -110,14 +113,14 @@ class CoreGreenlet final : public ListLink /* in its hub's list of those that ar
 
   // ---- for the hub, on its green thread, GIL held ----
 
-  void OnDue();
+  void OnDue() override;
   // `greenlet` is its, and runs now; it does not any more, and had `run_ticks` of the hub's time.
   void OnSwitchedIn(PyObject* greenlet);
   void OnSwitchedOut(uint64_t run_ticks);
   // The hub cannot run it.
-  void OnHubBroken();
+  void OnHubBroken() override;
   // In any context: of one that is in Run, and of each of a hub's.
-  void OnHubLost();
+  void OnHubLost() override;
   static void OnHubLost(const Hub* hub);
   // Its greenlet has ended.
   void OnGreenletEnded();
@@ -151,6 +154,7 @@ class CoreGreenlet final : public ListLink /* in its hub's list of those that ar
   green::GreenThread* const thread_;
   Relay relay_{this};
   IntrusiveList<Interrupt> posted_;
+  IntrusiveList<Interruptible::Dependent> dependents_;
   CurrentRequest* request_ = nullptr;
 
   std::string name_;

@@ -105,14 +105,20 @@ def poll(polled, timeout_ms):
         one.register(fd, events)
     return one.poll(timeout_ms)
 
-def serve(wake_fd, on_wake):
+def serve(wake_fd, on_wake, has_waits):
     wake = hub.loop.io(wake_fd, 1)
     wake.start(on_wake)
     stopped.wait()
     throw_exits(of_import)
     of_import.clear()
-    wake.ref = False
-    hub.join()
+    while True:
+        stopped.clear()
+        wake.ref = False
+        hub.join()  # does not know of those that wait for something of ours
+        if not has_waits():
+            break
+        wake.ref = True
+        stopped.wait()
     wake.stop()
     wake.close()
     hub.destroy()
@@ -185,8 +191,11 @@ class GeventHub final : public Hub {
   void Serve() override {
     static PyMethodDef on_wake = {"on_wake", &GeventHub::OnWake, METH_NOARGS, nullptr};
     const PyRef callback(NewMethod(&on_wake));
-    const PyRef served(callback ? PyObject_CallFunction(function("serve"), "iO", event_fd_.get(), callback.get())
-                                : nullptr);
+    static PyMethodDef has_waits = {"has_waits", &GeventHub::HasWaits, METH_NOARGS, nullptr};
+    const PyRef waits(callback ? NewMethod(&has_waits) : nullptr);
+    const PyRef served(
+        waits ? PyObject_CallFunction(function("serve"), "iOO", event_fd_.get(), callback.get(), waits.get())
+              : nullptr);
     if (!served) LogError("the hub has ended");
     on_dead_.reset();
   }
@@ -195,6 +204,12 @@ class GeventHub final : public Hub {
   void Wake() override {
     if (std::exchange(is_woken_, true)) return;
     eventfd_write(event_fd_.get(), 1);
+  }
+
+  void WakeRemotely() override { eventfd_write(event_fd_.get(), 1); }
+
+  static PyObject* HasWaits(PyObject* self, PyObject*) {
+    return PyBool_FromLong(static_cast<GeventHub*>(Of(self))->has_waits());
   }
 
   bool StartFunction(PyObject* function_to_start) override {

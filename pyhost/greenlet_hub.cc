@@ -1,5 +1,6 @@
 #include "green/scoped_wait.h"
 #include "pyhost/hub.h"
+#include "pyhost/hub_wait.h"
 #include "pyhost/python.h"
 #include "pyhost/python_error.h"
 
@@ -7,7 +8,7 @@ namespace greenring::pyhost {
 namespace {
 
 constexpr char kSource[] = R"(
-from greenlet import getcurrent, greenlet, settrace
+from greenlet import GreenletExit, getcurrent, greenlet, settrace
 
 hub = getcurrent()
 
@@ -36,13 +37,13 @@ class GreenletHub final : public Hub {
   }
 
   void Serve() override {
-    while (!stopping() || has_due()) {
+    while (!stopping() || has_due() || has_waits()) {
       ServeDue();
       if (has_due()) {
         scheduler()->Yield();
         continue;
       }
-      if (stopping()) break;
+      if (stopping() && !has_waits()) break;
       const green::ScopedWait noted(thread(), {.call = "idle", .kind = green::WaitNote::Kind::kIdle});
       scheduler()->ParkUncancellable();
     }
@@ -57,6 +58,14 @@ class GreenletHub final : public Hub {
   }
 
   void Wake() override { scheduler()->Unpark(thread()); }
+
+  void WakeRemotely() override { scheduler()->UnparkRemote(thread()); }
+
+  void ThrowExits() override {
+    for (HubWait* wait = waits().front(); wait != nullptr; wait = waits().Next(wait)) {
+      wait->Exit(function("GreenletExit"));
+    }
+  }
 
   PyObject* hub_greenlet() const override { return hub_; }
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "pyhost/core_greenlet.h"
 #include "pyhost/gil.h"
+#include "pyhost/hub_wait.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/python.h"
 #include "pyhost/python_error.h"
@@ -15,7 +16,13 @@ namespace greenring::pyhost {
 Hub::Hub(green::Scheduler* scheduler, const char* name, size_t stack_size_bytes, ErrorLog* error_log)
     : scheduler_(scheduler), name_(name), stack_size_bytes_(stack_size_bytes), error_log_(error_log) {}
 
-Hub::~Hub() = default;
+// What its green thread has left in the middle of something stays so.
+Hub::~Hub() {
+  for (IntrusiveList<Due>* list : {&due_, &remote_due_, &serving_}) {
+    while (list->PopFront() != nullptr) continue;
+  }
+  while (waits_.PopFront() != nullptr) continue;
+}
 
 Hub* Hub::Current() {
   const Interruptible* const interruptible = Interruptible::Current();
@@ -53,7 +60,7 @@ void Hub::Main() {
       LogError("the hub cannot start");
       is_broken_ = true;
       while (!stopping_) {
-        while (CoreGreenlet* const core = due_.PopFront()) core->OnHubBroken();
+        while (Due* const due = due_.PopFront()) due->OnHubBroken();
         scheduler_->ParkUncancellable();
       }
     }
@@ -119,10 +126,10 @@ void Hub::LogMessage(const std::string& message) { error_log_->Message(absl::Str
 
 // ---- who is due ----------------------------------------------------------------------------------------------------
 
-void Hub::MakeDue(CoreGreenlet* core) {
-  if (lost_) return core->OnHubLost();
-  if (core->linked()) return;
-  due_.PushBack(core);
+void Hub::MakeDue(Due* due) {
+  if (lost_) return due->OnHubLost();
+  if (due->linked()) return;
+  due_.PushBack(due);
   if (is_broken_) {
     scheduler_->Unpark(thread_);
   } else {
@@ -130,10 +137,17 @@ void Hub::MakeDue(CoreGreenlet* core) {
   }
 }
 
+void Hub::MakeDueRemotely(Due* due) {
+  if (lost_ || due->linked()) return;
+  remote_due_.PushBack(due);
+  WakeRemotely();
+}
+
 // Those that become due meanwhile are served the next time: others come first.
 void Hub::ServeDue() {
   serving_.Append(&due_);
-  while (CoreGreenlet* const core = serving_.PopFront()) core->OnDue();
+  serving_.Append(&remote_due_);
+  while (Due* const due = serving_.PopFront()) due->OnDue();
   for (const PyRef& function : std::exchange(spawned_, {})) {
     if (!StartFunction(function.get())) LogError("a greenlet cannot be started");
   }
@@ -148,6 +162,13 @@ bool Hub::Spawn(PyObject* function) {
   spawned_.push_back(PyRef::Share(function));
   Wake();
   return true;
+}
+
+void Hub::AddWait(HubWait* wait) { waits_.PushBack(wait); }
+
+void Hub::RemoveWait(HubWait* wait) {
+  wait->Unlink();
+  if (stopping_ && !has_waits()) Wake();
 }
 
 // ---- greenlets -----------------------------------------------------------------------------------------------------

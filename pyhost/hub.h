@@ -21,6 +21,7 @@
 
 #include <poll.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -40,9 +41,26 @@
 namespace greenring::pyhost {
 
 class CoreGreenlet;
+class HubWait;
 
 class Hub {
  public:
+  // Something to be done on the hub's green thread.
+  class Due : public ListLink {
+   public:
+    // On the hub's greenlet, GIL held.
+    virtual void OnDue() = 0;
+
+    // The hub could not start: there is nobody who would do it.
+    virtual void OnHubBroken() {}
+
+    // The hub is lost (below): nobody will do it. In the context of who has asked for it.
+    virtual void OnHubLost() {}
+
+   protected:
+    ~Due() = default;
+  };
+
   virtual ~Hub();  // its green thread has ended, or never runs again
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
@@ -88,13 +106,19 @@ class Hub {
   // As poll(2), until `deadline_ns` of the monotonic clock. Negative with a Python error.
   virtual int Poll(std::span<pollfd>, int64_t /*deadline_ns*/) { return 0; }
 
-  // ---- for CoreGreenlet ----
+  // ---- for CoreGreenlet and HubWait ----
 
-  // `core` has something to be done on the hub: CoreGreenlet::OnDue is called there. With or without the GIL. Never
-  // parks.
-  void MakeDue(CoreGreenlet* core);
+  // Its OnDue is called on the hub. No effect if it is due already. With or without the GIL. Never parks.
+  void MakeDue(Due* due);
+
+  // The same from any OS thread, GIL held; of a `due` that MakeDue is not given. The hub has not ended.
+  void MakeDueRemotely(Due* due);
 
   // The following have the GIL held, on the hub's green thread.
+
+  // The hub does not end before these have.
+  void AddWait(HubWait* wait);
+  void RemoveWait(HubWait* wait);
 
   // A greenlet that calls `run`; it belongs to `core` until it has ended. Null with a Python error.
   PyRef NewGreenlet(CoreGreenlet* core, PyObject* run, const std::string& name);
@@ -139,12 +163,15 @@ class Hub {
   // Once, after the source was run. False with a Python error.
   virtual bool SetUp() = 0;
 
-  // Runs greenlets, and calls ServeDue when Wake was called, until stopping() and nothing runs in the background any
-  // more. Parks.
+  // Runs greenlets, and calls ServeDue when Wake was called, until stopping() and nothing runs or waits in the
+  // background any more. Parks.
   virtual void Serve() = 0;
 
   // In any context, with or without the GIL. Never parks.
   virtual void Wake() = 0;
+
+  // On any OS thread, GIL held. Never parks.
+  virtual void WakeRemotely() = 0;
 
   // The hub's own greenlet, borrowed.
   virtual PyObject* hub_greenlet() const = 0;
@@ -162,6 +189,8 @@ class Hub {
   void ServeDue();
 
   bool has_due() const { return !due_.empty() || !spawned_.empty(); }
+  bool has_waits() const { return !waits_.empty(); }
+  const IntrusiveList<HubWait>& waits() const { return waits_; }
   bool stopping() const { return stopping_; }
 
   // What the source has defined, borrowed.
@@ -190,8 +219,10 @@ class Hub {
   ErrorLog* const error_log_;
   green::GreenThread* thread_ = nullptr;
   std::function<void()> on_ended_;
-  IntrusiveList<CoreGreenlet> due_;
-  IntrusiveList<CoreGreenlet> serving_;                  // not on the hub's C stack, which may be copied away
+  IntrusiveList<Due> due_;
+  IntrusiveList<Due> remote_due_;                        // GIL held
+  IntrusiveList<Due> serving_;                           // not on the hub's C stack, which may be copied away
+  IntrusiveList<HubWait> waits_;                         // GIL held
   std::unordered_map<PyObject*, CoreGreenlet*> owners_;  // of the greenlets that requests began in
   std::vector<PyRef> spawned_;                           // not started yet
   CoreGreenlet* current_ = nullptr;
@@ -200,7 +231,7 @@ class Hub {
   bool is_broken_ = false;
   bool stopping_ = false;
   bool ended_ = false;
-  bool lost_ = false;
+  std::atomic<bool> lost_ = false;  // read on other OS threads too
 
   // GIL held to destroy them: at the end of Main, if it comes to that.
   PyThreadState* state_ = nullptr;

@@ -100,6 +100,7 @@ class Interruptible {
 
    private:
     friend class Interruptible;
+    friend class CoreGreenlet;
 
     // It is cut loose: by Reset. Its Interrupt is withdrawn already. On that green thread, GIL held. Never parks.
     virtual void OnCutLoose() = 0;

@@ -51,6 +51,7 @@ PyObject* New(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
   Channel* const channel = Cast(self.get());
   new (&channel->senders) Line();
   new (&channel->receivers) Line();
+  new (&channel->returned) std::vector<PyObject*>();
   channel->capacity = capacity;
   if (capacity > 0) channel->slots = PyMem_New(PyObject*, static_cast<size_t>(capacity));
   if (capacity > 0 && channel->slots == nullptr) return PyErr_NoMemory();
@@ -60,11 +61,13 @@ PyObject* New(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
 int Traverse(PyObject* self, visitproc visit, void* arg) {
   const Channel* const channel = Cast(self);
   Py_VISIT(Py_TYPE(self));
+  for (PyObject* value : channel->returned) Py_VISIT(value);
   for (Py_ssize_t i = 0; i < channel->size; ++i) Py_VISIT(channel->slots[(channel->head + i) % channel->capacity]);
   return 0;
 }
 
 int Clear(PyObject* self) {
+  for (PyObject* value : std::exchange(Cast(self)->returned, {})) Py_DECREF(value);
   while (Cast(self)->size > 0) Py_DECREF(Pop(Cast(self)));
   return 0;
 }
@@ -77,6 +80,7 @@ void Deallocate(PyObject* self) {
   PyMem_Free(Cast(self)->slots);
   Cast(self)->senders.~Line();
   Cast(self)->receivers.~Line();
+  Cast(self)->returned.~vector();
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -98,9 +102,7 @@ PyObject* Send(PyObject* self, const Arguments& arguments) {
   } else if (timeout_ns == 0) {
     sent = WaitResult::kTimedOut;
   } else {
-    Waiter waiter;
-    waiter.value = values[0];
-    sent = WaitInLine(&channel->senders, &waiter, timeout_ns, "Channel.send");
+    sent = WaitInLine(&channel->senders, &values[0], timeout_ns, "Channel.send");
   }
   if (sent == WaitResult::kDone) Py_RETURN_NONE;
   if (sent == WaitResult::kClosed) RaiseClosed(self, /*sending=*/true);
@@ -108,12 +110,12 @@ PyObject* Send(PyObject* self, const Arguments& arguments) {
   return nullptr;
 }
 
+// `*value` is null.
 WaitResult ReceiveWithin(Channel* channel, int64_t timeout_ns, PyObject** value) {
   if (channel->can_receive()) return channel->ReceiveNow(value);
   if (timeout_ns == 0) return WaitResult::kTimedOut;
-  Waiter waiter;
-  const WaitResult received = WaitInLine(&channel->receivers, &waiter, timeout_ns, "Channel.recv");
-  *value = waiter.value;
+  const WaitResult received = WaitInLine(&channel->receivers, value, timeout_ns, "Channel.recv");
+  if (received == WaitResult::kInterrupted && *value != nullptr) channel->Return(std::exchange(*value, nullptr));
   return received;
 }
 
@@ -145,7 +147,7 @@ PyObject* OnReceive(PyObject* self, PyObject*) { return NewCase(self, nullptr); 
 
 PyObject* OnSend(PyObject* self, PyObject* value) { return NewCase(self, value); }
 
-Py_ssize_t Length(PyObject* self) { return Cast(self)->size; }
+Py_ssize_t Length(PyObject* self) { return Cast(self)->size + static_cast<Py_ssize_t>(Cast(self)->returned.size()); }
 
 int IsTrue(PyObject*) { return 1; }  // also when it is empty: `if channel:` asks whether there is one
 
@@ -221,6 +223,11 @@ WaitResult Channel::SendNow(PyObject* value) {
 }
 
 WaitResult Channel::ReceiveNow(PyObject** value) {
+  if (!returned.empty()) {
+    *value = returned.front();
+    returned.erase(returned.begin());
+    return WaitResult::kDone;
+  }
   Waiter* const sender = senders.front();
   if (size > 0) {
     *value = Pop(this);
@@ -232,6 +239,15 @@ WaitResult Channel::ReceiveNow(PyObject** value) {
   }
   if (sender != nullptr) sender->Answer(WaitResult::kDone);
   return WaitResult::kDone;
+}
+
+void Channel::Return(PyObject* value) {
+  if (Waiter* receiver = receivers.front()) {
+    receiver->value = value;
+    receiver->Answer(WaitResult::kDone);
+  } else {
+    returned.push_back(value);
+  }
 }
 
 void RaiseClosed(PyObject* channel, bool sending) {

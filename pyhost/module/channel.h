@@ -4,6 +4,8 @@
 // GIL held.
 #pragma once
 
+#include <vector>
+
 #include "pyhost/module/wait.h"
 #include "pyhost/python.h"
 
@@ -20,14 +22,18 @@ struct Channel {
   bool closed;
   Line senders;
   Line receivers;
+  std::vector<PyObject*> returned;  // come before the buffer: received by one that was interrupted
 
   // Whether a send or a receive needs no waiting. A closed channel is always ready.
   bool can_send() const { return closed || size < capacity || !receivers.empty(); }
-  bool can_receive() const { return closed || size > 0 || !senders.empty(); }
+  bool can_receive() const { return closed || size > 0 || !returned.empty() || !senders.empty(); }
 
   // They can: kDone or kClosed. Never park.
   WaitResult SendNow(PyObject* value);
   WaitResult ReceiveNow(PyObject** value);  // a new reference
+
+  // What was received is for the next one; takes over the reference. A Python error may be set. Never parks.
+  void Return(PyObject* value);
 };
 
 // What Select is given: sending to, or receiving from, one channel.

@@ -49,7 +49,7 @@ class timeout:
 
     Blocks nest; ``RequestTimeout.timeout`` tells whose time was over. What has expired and could not be raised inside
     is raised when the block is left, from the error that the block ended with, if any. As a decorator it limits each
-    call of the function. In green threads only: RuntimeError elsewhere.
+    call of the function. In requests of all engines but ``thread``, and in green threads: RuntimeError elsewhere.
     """
 
     def __init__(self, seconds: float) -> None:

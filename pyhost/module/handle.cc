@@ -212,8 +212,7 @@ WaitResult WaitForEnd(Handle* handle, int64_t timeout_ns) {
     PyErr_SetString(PyExc_RuntimeError, "a green thread cannot wait for its own end");
     return WaitResult::kInterrupted;
   }
-  Waiter waiter;
-  return WaitInLine(&handle->joiners, &waiter, timeout_ns, "Handle.join");
+  return WaitInLine(&handle->joiners, nullptr, timeout_ns, "Handle.join");
 }
 
 // The same where the end must have come: false with a Python error, TimeoutError among them.

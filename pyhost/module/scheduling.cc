@@ -1,6 +1,11 @@
 // greenring.sleep, yield_, current and GreenThread.
+#include <memory>
+
+#include "base/clock.h"
 #include "green/scheduler.h"
 #include "pyhost/core_greenlet.h"
+#include "pyhost/hub.h"
+#include "pyhost/hub_wait.h"
 #include "pyhost/module/arguments.h"
 #include "pyhost/module/parts.h"
 #include "pyhost/module/wait.h"
@@ -59,6 +64,13 @@ PyObject* SleepOsThread(PyObject* seconds) {
   return time ? PyObject_CallMethod(time.get(), "sleep", "O", seconds) : nullptr;
 }
 
+// A greenlet that is no request's.
+bool YieldGreenlet(Hub* hub) {
+  const auto wait = std::make_unique<HubWait>(hub);
+  wait->Wake();
+  return wait->Park(kNeverNs) == HubWait::End::kWoken;
+}
+
 PyObject* Yield(PyObject*, PyObject*) {
   if (CoreGreenlet* const core = CoreGreenlet::Current(); core != nullptr) {
     if (!core->Yield()) return nullptr;
@@ -68,6 +80,10 @@ PyObject* Yield(PyObject*, PyObject*) {
   if (self == nullptr) {
     const PyRef zero(PyLong_FromLong(0));
     return zero ? SleepOsThread(zero.get()) : nullptr;
+  }
+  if (Hub* const hub = Hub::Current(); hub != nullptr && !hub->IsHubGreenlet(hub->CurrentGreenlet().get())) {
+    if (!YieldGreenlet(hub)) return nullptr;
+    Py_RETURN_NONE;
   }
   self->scheduler()->Yield();
   if (self->cancel_pending()) {
@@ -85,13 +101,9 @@ PyObject* Sleep(PyObject* module, PyObject* seconds) {
   }
   if (!ParseTimeout(seconds, &duration_ns)) return nullptr;
   if (duration_ns == 0) return Yield(module, nullptr);
-  if (CoreGreenlet* const core = CoreGreenlet::Current(); core != nullptr) {
-    if (core->Poll({}, DeadlineAfter(duration_ns)) < 0) return nullptr;
-    Py_RETURN_NONE;
-  }
   if (CurrentGreenThread() == nullptr) return SleepOsThread(seconds);
-  Wait wait("greenring.sleep");  // in no line: nobody answers
-  if (wait.Park(DeadlineAfter(duration_ns)) == WaitResult::kInterrupted) return nullptr;
+  const auto wait = std::make_unique<Wait>("greenring.sleep");  // in no line: nobody answers
+  if (wait->Park(DeadlineAfter(duration_ns)) == WaitResult::kInterrupted) return nullptr;
   Py_RETURN_NONE;
 }
 

@@ -1,4 +1,6 @@
 // greenring.Case and greenring.select.
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "pyhost/module/arguments.h"
@@ -116,16 +118,21 @@ Choice* PickReady(Choices* choices, size_t count) {
   return picked;
 }
 
+// The one that has happened; null if none has, or it was undone.
 Choice* WaitForOne(Choices* choices, size_t count, int64_t timeout_ns, WaitResult* result) {
-  Wait wait("greenring.select");
+  const auto wait = std::make_unique<Wait>("greenring.select");
   for (size_t i = 0; i < count; ++i) {
     Choice* const each = &(*choices)[i];
-    wait.StandIn(each->sends ? &each->channel->senders : &each->channel->receivers, &each->waiter);
+    wait->StandIn(each->sends ? &each->channel->senders : &each->channel->receivers, &each->waiter);
   }
-  *result = wait.Park(DeadlineAfter(timeout_ns));
+  *result = wait->Park(DeadlineAfter(timeout_ns));
+  Choice* happened = nullptr;
   for (size_t i = 0; i < count; ++i) {
-    if (&(*choices)[i].waiter == wait.answered()) return &(*choices)[i];
+    if (&(*choices)[i].waiter == wait->answered()) happened = &(*choices)[i];
   }
+  if (happened == nullptr || *result != WaitResult::kInterrupted) return happened;
+  Waiter* const waiter = &happened->waiter;
+  if (!happened->sends && waiter->value != nullptr) happened->channel->Return(std::exchange(waiter->value, nullptr));
   return nullptr;
 }
 

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 #include "base/clock.h"
 #include "green/scheduler.h"
+#include "pyhost/core_greenlet.h"
 #include "pyhost/hub.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/interrupt_errors.h"
@@ -16,6 +18,42 @@
 
 namespace greenring::pyhost {
 namespace {
+
+// Whom a block's exception is for: a green thread, or the request whose greenlet runs.
+class Target {
+ public:
+  Target() = default;
+
+  // None: neither can have one. The code that runs now.
+  static Target Current() {
+    Target target;
+    target.greenlet_ = CoreGreenlet::Current();
+    if (target.greenlet_ == nullptr) target.thread_ = Interruptible::CurrentOrNew();
+    return target;
+  }
+
+  bool is_none() const { return thread_ == nullptr && greenlet_ == nullptr; }
+  bool is_current() const {
+    return greenlet_ != nullptr ? greenlet_ == CoreGreenlet::Current() : thread_ == Interruptible::Current();
+  }
+  green::Scheduler* scheduler() const {
+    return (greenlet_ != nullptr ? greenlet_->thread() : thread_->thread())->scheduler();
+  }
+
+  void Post(Interrupt* interrupt) const {
+    greenlet_ != nullptr ? greenlet_->Post(interrupt) : thread_->Post(interrupt);
+  }
+  void Withdraw(Interrupt* interrupt) const {
+    greenlet_ != nullptr ? greenlet_->Withdraw(interrupt) : thread_->Withdraw(interrupt);
+  }
+  void Bind(Interruptible::Dependent* dependent) const {
+    greenlet_ != nullptr ? greenlet_->Bind(dependent) : thread_->Bind(dependent);
+  }
+
+ private:
+  Interruptible* thread_ = nullptr;
+  CoreGreenlet* greenlet_ = nullptr;
+};
 
 // What a greenring.timeout holds. While it is entered it keeps its Python object alive: the timer refers to it.
 class Timeout final : private Interrupt, private Interruptible::Dependent {
@@ -45,14 +83,14 @@ class Timeout final : private Interrupt, private Interruptible::Dependent {
   void OnCutLoose() override;
   static void OnExpiry(green::Timer* timer);
 
-  int64_t NowNs() const { return entered_on_->thread()->scheduler()->clock()->NowNs(); }
+  int64_t NowNs() const { return entered_on_.scheduler()->clock()->NowNs(); }
   void StartTimer();
   void Expire();
   void Leave();
 
   PyObject* const object_;
   const double seconds_;
-  Interruptible* entered_on_ = nullptr;
+  Target entered_on_;
   int64_t deadline_ns_ = kNeverNs;
   bool expired_ = false;
   ExpiryTimer timer_{this};
@@ -65,18 +103,18 @@ int64_t AfterNs(int64_t from_ns, double seconds) {
 }
 
 bool Timeout::Enter() {
-  if (entered_on_ != nullptr) {
+  if (!entered_on_.is_none()) {
     PyErr_SetString(PyExc_RuntimeError, "this greenring.timeout is entered already: make one for each block");
     return false;
   }
-  entered_on_ = Interruptible::CurrentOrNew();
-  if (entered_on_ == nullptr && Hub::Current() != nullptr) {
+  entered_on_ = Target::Current();
+  if (entered_on_.is_none() && Hub::Current() != nullptr) {
     PyErr_SetString(PyExc_RuntimeError,
-                    "greenring.timeout cannot tell the greenlets of one green thread apart: use gevent.Timeout, or "
-                    "greenring.set_request_timeout()");
+                    "greenring.timeout works in requests, and in greenlets that they switch to themselves: in one that "
+                    "was spawned use gevent.Timeout");
     return false;
   }
-  if (entered_on_ == nullptr) {
+  if (entered_on_.is_none()) {
     PyErr_SetString(PyExc_RuntimeError,
                     "greenring.timeout works in green threads only: use it in a request, or in a thread that was "
                     "started by greenring.go() or under --python_threads=green");
@@ -86,7 +124,7 @@ bool Timeout::Enter() {
   Rearm();
   expired_ = false;
   deadline_ns_ = AfterNs(NowNs(), seconds_);
-  entered_on_->Bind(this);
+  entered_on_.Bind(this);
   StartTimer();
   return true;
 }
@@ -95,7 +133,7 @@ void Timeout::StartTimer() {
   if (seconds_ <= 0) {
     Expire();  // at once, not in the loop's next turn
   } else if (deadline_ns_ != kNeverNs) {
-    entered_on_->thread()->scheduler()->AddTimer(&timer_, deadline_ns_);
+    entered_on_.scheduler()->AddTimer(&timer_, deadline_ns_);
   }
 }
 
@@ -103,19 +141,18 @@ void Timeout::OnExpiry(green::Timer* timer) { static_cast<ExpiryTimer*>(timer)->
 
 void Timeout::Expire() {
   expired_ = true;
-  entered_on_->Post(this);
+  entered_on_.Post(this);
 }
 
 bool Timeout::Exit(PyObject* error) {
-  if (entered_on_ == nullptr) return true;  // cut loose
-  const bool own_thread = entered_on_ == Interruptible::Current();
+  if (entered_on_.is_none()) return true;  // cut loose
+  const bool is_own = entered_on_.is_current();
   const bool due = state() == State::kPosted;
   const bool late = state() == State::kIdle && NowNs() >= deadline_ns_;
   Leave();
   expired_ |= late;
   // A generator's block may be left by another green thread: it has nothing to do with the time.
-  const bool raises =
-      own_thread && (error == Py_None ? due || late : due && PyObject_IsInstance(error, PyExc_Exception));
+  const bool raises = is_own && (error == Py_None ? due || late : due && PyObject_IsInstance(error, PyExc_Exception));
   bool left = true;
   if (raises) {
     left = false;
@@ -129,10 +166,9 @@ bool Timeout::Exit(PyObject* error) {
 }
 
 void Timeout::Leave() {
-  Interruptible* const interruptible = entered_on_;
-  entered_on_ = nullptr;
-  interruptible->thread()->scheduler()->RemoveTimer(&timer_);
-  interruptible->Withdraw(this);
+  const Target target = std::exchange(entered_on_, Target());
+  target.scheduler()->RemoveTimer(&timer_);
+  target.Withdraw(this);
   Dependent::Unlink();
 }
 
@@ -143,7 +179,7 @@ void Timeout::OnCutLoose() {
 }
 
 bool Timeout::Extend(double seconds) {
-  if (entered_on_ == nullptr || expired_) {
+  if (entered_on_.is_none() || expired_) {
     PyErr_SetString(PyExc_RuntimeError, expired_ ? "this greenring.timeout has expired: it cannot be extended"
                                                  : "only a greenring.timeout that is entered can be extended");
     return false;
@@ -153,14 +189,14 @@ bool Timeout::Extend(double seconds) {
     return false;
   }
   if (deadline_ns_ == kNeverNs) return true;
-  entered_on_->thread()->scheduler()->RemoveTimer(&timer_);
+  entered_on_.scheduler()->RemoveTimer(&timer_);
   deadline_ns_ = AfterNs(deadline_ns_, seconds);
-  if (deadline_ns_ != kNeverNs) entered_on_->thread()->scheduler()->AddTimer(&timer_, deadline_ns_);
+  if (deadline_ns_ != kNeverNs) entered_on_.scheduler()->AddTimer(&timer_, deadline_ns_);
   return true;
 }
 
 double Timeout::remaining() const {
-  if (entered_on_ == nullptr) return expired_ ? 0 : seconds_;
+  if (entered_on_.is_none()) return expired_ ? 0 : seconds_;
   if (deadline_ns_ == kNeverNs) return HUGE_VAL;
   const int64_t left_ns = deadline_ns_ - NowNs();
   return left_ns <= 0 ? 0 : static_cast<double>(left_ns) / static_cast<double>(kNanosecondsPerSecond);

@@ -1,10 +1,12 @@
 #include "pyhost/module/wait.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "base/check.h"
 #include "green/scoped_wait.h"
 #include "pyhost/green_pool.h"
+#include "pyhost/hub.h"
 #include "pyhost/interrupt.h"
 #include "pyhost/interrupt_errors.h"
 
@@ -12,6 +14,11 @@ namespace greenring::pyhost {
 
 green::GreenThread* CurrentGreenThread() {
   return GreenPool::in_forked_child() ? nullptr : green::GreenThread::Current();
+}
+
+Wait::Wait(const char* call) : thread_(CurrentGreenThread()), call_(call) {
+  if (thread_ == nullptr) return;
+  if (Hub* const hub = Hub::Current(); hub != nullptr) hub_wait_.emplace(hub);
 }
 
 Wait::~Wait() {
@@ -30,7 +37,15 @@ void Wait::LeaveLines() {
 }
 
 WaitResult Wait::Park(int64_t deadline_ns) {
+  if (hub_wait_.has_value()) return ParkGreenlet(deadline_ns);
   return thread_ != nullptr ? ParkGreenThread(deadline_ns) : BlockOsThread(deadline_ns);
+}
+
+WaitResult Wait::ParkGreenlet(int64_t deadline_ns) {
+  const HubWait::End end = hub_wait_->Park(deadline_ns);
+  if (end != HubWait::End::kThrown && answered_ != nullptr) return result_;
+  LeaveLines();
+  return end == HubWait::End::kThrown ? WaitResult::kInterrupted : WaitResult::kTimedOut;
 }
 
 WaitResult Wait::ParkGreenThread(int64_t deadline_ns) {
@@ -80,7 +95,9 @@ void Waiter::Answer(WaitResult result) {
   wait->answered_ = this;
   wait->result_ = result;
   green::GreenThread* const thread = wait->thread_;
-  if (thread == nullptr) {
+  if (wait->hub_wait_.has_value()) {
+    wait->hub_wait_->Wake();
+  } else if (thread == nullptr) {
     PyThread_release_lock(wait->os_lock_);
   } else if (green::Scheduler::Current() != thread->scheduler()) {
     thread->scheduler()->UnparkRemote(thread);
@@ -90,10 +107,18 @@ void Waiter::Answer(WaitResult result) {
   }
 }
 
-WaitResult WaitInLine(Line* line, Waiter* waiter, int64_t timeout_ns, const char* call) {
-  Wait wait(call);
-  wait.StandIn(line, waiter);
-  return wait.Park(DeadlineAfter(timeout_ns));
+WaitResult WaitInLine(Line* line, PyObject** value, int64_t timeout_ns, const char* call) {
+  struct Place {
+    explicit Place(const char* call) : wait(call) {}
+    Wait wait;
+    Waiter waiter;
+  };
+  const auto place = std::make_unique<Place>(call);
+  if (value != nullptr) place->waiter.value = *value;
+  place->wait.StandIn(line, &place->waiter);
+  const WaitResult result = place->wait.Park(DeadlineAfter(timeout_ns));
+  if (value != nullptr) *value = place->waiter.value;
+  return result;
 }
 
 int64_t DeadlineAfter(int64_t timeout_ns) {

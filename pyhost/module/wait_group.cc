@@ -72,8 +72,7 @@ PyObject* WaitForAll(PyObject* self, const Arguments& arguments) {
   if (!ParseOnlyTimeout("wait", arguments, &timeout_ns)) return nullptr;
   if (Cast(self)->count == 0) Py_RETURN_TRUE;
   if (timeout_ns == 0) Py_RETURN_FALSE;
-  Waiter waiter;
-  const WaitResult waited = WaitInLine(&Cast(self)->waiters, &waiter, timeout_ns, "WaitGroup.wait");
+  const WaitResult waited = WaitInLine(&Cast(self)->waiters, nullptr, timeout_ns, "WaitGroup.wait");
   return waited == WaitResult::kInterrupted ? nullptr : PyBool_FromLong(waited == WaitResult::kDone);
 }
 

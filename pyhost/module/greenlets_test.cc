@@ -1,0 +1,376 @@
+// The module from greenlets of a hub: all requests on one green thread. On a simulated clock.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "green/scheduler.h"
+#include "pyhost/core_greenlet.h"
+#include "pyhost/gil.h"
+#include "pyhost/green_pool.h"
+#include "pyhost/greenlet_state.h"
+#include "pyhost/hub.h"
+#include "pyhost/interrupt.h"
+#include "pyhost/interrupt_errors.h"
+#include "pyhost/module/module.h"
+#include "pyhost/python_test.h"
+
+namespace greenring::pyhost {
+namespace {
+
+class NoLog final : public ErrorLog {
+ public:
+  void Message(std::string_view message) override { ADD_FAILURE() << message; }
+  void ApplicationText(std::string_view text) override { ADD_FAILURE() << text; }
+};
+
+class Cancellation final : public Interrupt {
+ public:
+  ~Cancellation() = default;
+
+ private:
+  PyObject* NewException() override { return InterruptErrors::NewCancelled("a test"); }
+};
+
+// In the tests' code: `cancel(i)` posts an exception for the request of the i-th source; `now()`, in seconds;
+// `on_hub(function)` has the hub itself call it, soon.
+class GreenletsTest : public PythonTest, private GreenPool::Observer {
+ protected:
+  static void SetUpTestSuite() {
+    static bool registered = false;
+    if (!std::exchange(registered, true)) RegisterModule();
+    PythonTest::SetUpTestSuite();
+    GreenletState::Watch();
+  }
+
+  void SetUp() override {
+    PythonTest::SetUp();
+    const absl::Status available = CheckGreenletHub();
+    if (!available.ok()) GTEST_SKIP() << available;
+    static PyMethodDef methods[] = {
+        {"cancel", &GreenletsTest::Cancel, METH_O, nullptr},
+        {"now", &GreenletsTest::Now, METH_NOARGS, nullptr},
+        {"on_hub", &GreenletsTest::OnHub, METH_O, nullptr},
+    };
+    const PyRef self(PyCapsule_New(this, nullptr, nullptr));
+    for (PyMethodDef& method : methods) {
+      const PyRef function(PyCFunction_New(&method, self.get()));
+      PyDict_SetItemString(globals_.get(), method.ml_name, function.get());
+    }
+    Execute(R"(
+from greenlet import greenlet, getcurrent
+from greenring import *
+log = []
+channel = Channel()
+def spawn(function):
+    'In a greenlet that is no request\'s: its parent is the hub.'
+    spawned = greenlet(function, getcurrent().parent)
+    on_hub(spawned.switch)
+)");
+  }
+
+  // Each in a request of its own, until they and all they have started have ended. They share their globals.
+  void Run(const std::vector<std::string>& sources) {
+    hub_ = NewGreenletHub(&scheduler_, 1 << 20, &log_);
+    GreenPool pool(&scheduler_, this);
+    pool.Open();
+    hub_->Start();
+    size_t running = sources.size();
+    cores_.resize(sources.size());
+    for (size_t i = 0; i < sources.size(); ++i) {
+      scheduler_.Spawn([&, i] {
+        {
+          Cancellation cancellation;
+          CoreGreenlet core(hub_.get());
+          cores_[i] = {&core, &cancellation};
+          core.Run("request", [&, i] {
+            Execute(sources[i]);
+            core.Withdraw(&cancellation);
+          });
+        }
+        if (--running == 0) hub_->Stop([&] { pool.Stop(); });
+      });
+    }
+    {
+      const ScopedGilRelease release;
+      scheduler_.Run(&poller_);
+    }
+    cores_.clear();
+    hub_.reset();
+    Execute("assert channel.balance == 0\n");
+  }
+
+ private:
+  struct OnHubCall final : Hub::Due {
+    explicit OnHubCall(PyObject* function) : function(PyRef::Share(function)) {}
+    void OnDue() override {
+      const std::unique_ptr<OnHubCall> self(this);
+      const PyRef result(PyObject_CallNoArgs(function.get()));
+      if (!result) PyErr_Print();
+      EXPECT_TRUE(result);
+    }
+    const PyRef function;
+  };
+
+  static GreenletsTest* Of(PyObject* self) { return static_cast<GreenletsTest*>(PyCapsule_GetPointer(self, nullptr)); }
+
+  static PyObject* Cancel(PyObject* self, PyObject* number) {
+    const auto [core, cancellation] = Of(self)->cores_.at(PyLong_AsSize_t(number));
+    cancellation->Rearm();
+    core->Post(cancellation);
+    Py_RETURN_NONE;
+  }
+  static PyObject* Now(PyObject* self, PyObject*) {
+    GreenletsTest* const test = Of(self);
+    return PyFloat_FromDouble(static_cast<double>(test->clock_.NowNs() - test->begin_ns_) / kNanosecondsPerSecond);
+  }
+  static PyObject* OnHub(PyObject* self, PyObject* function) {
+    Of(self)->hub_->MakeDue(new OnHubCall(function));
+    Py_RETURN_NONE;
+  }
+
+  void OnPoolEnded() override { scheduler_.Stop(); }
+
+  NoLog log_;
+  const int64_t begin_ns_ = clock_.NowNs();
+  std::unique_ptr<Hub> hub_;
+  std::vector<std::pair<CoreGreenlet*, Interrupt*>> cores_;
+};
+
+// ---- waits ---------------------------------------------------------------------------------------------------------
+
+TEST_F(GreenletsTest, RequestsExchangeThroughChannels) {
+  Execute("answers = Channel()\n");
+  Run(
+      {"for i in range(3): channel.send(i)\n"
+       "channel.close()\n"
+       "assert answers.recv() == [0, 1, 2]\n",
+       "answers.send(list(channel))\n"});
+}
+
+TEST_F(GreenletsTest, GreenThreadsAndRequestsWaitForEachOther) {
+  Run(
+      {"handle = go(lambda: channel.recv() + 1)\n"
+       "sleep(1)\n"
+       "channel.send(6)\n"
+       "assert handle.result() == 7 and handle.join() and handle.exception() is None\n",
+       "def late(): sleep(2); log.append('late')\n"
+       "late_handle = go(late)\n"
+       "assert not late_handle.join(timeout=1) and now() == 1\n"
+       "assert late_handle.join() and log == ['late']\n"});
+}
+
+TEST_F(GreenletsTest, AWaitGroupWaitsForOtherRequests) {
+  Execute("group = WaitGroup()\ngroup.add(2)\n");
+  Run(
+      {"assert not group.wait(timeout=1) and now() == 1\n"
+       "assert group.wait() and now() == 3 and log == [1, 2]\n",
+       "sleep(3); log.append(2); group.done()\n", "sleep(2); log.append(1); group.done()\n"});
+}
+
+TEST_F(GreenletsTest, ASelectEndsWithTheFirstThatCanBeDone) {
+  Execute("other = Channel()\n");
+  Run(
+      {"assert select(channel, other, timeout=1, default='late') == (None, 'late') and now() == 1\n"
+       "assert select(channel, other) == (other, 'value') and other.balance == 0\n"
+       "case = channel.on_send('sent')\n"
+       "assert select(other, case) == (case, None) and other.balance == channel.balance == 0\n",
+       "sleep(2)\nother.send('value')\nassert channel.recv() == 'sent'\n"});
+}
+
+TEST_F(GreenletsTest, TimeoutsLeaveTheLine) {
+  Run(
+      {"for call in (channel.recv, lambda timeout: channel.send(1, timeout=timeout)):\n"
+       "  try: call(timeout=0.5)\n"
+       "  except TimeoutError: pass\n"
+       "  else: assert False\n"
+       "  assert channel.balance == 0\n"
+       "assert now() == 1\n"});
+}
+
+TEST_F(GreenletsTest, AHundredRequestsLoseNothing) {
+  Execute("results, buffered, done = [], Channel(3), WaitGroup()\ndone.add(50)\n");
+  std::vector<std::string> sources;
+  for (int i = 0; i < 50; ++i) {
+    sources.push_back("for i in range(20):\n  (channel, buffered)[i % 2].send((" + std::to_string(i) +
+                      ", i))\n  if i % 7 == 0: yield_()\ndone.done()\n");
+    sources.push_back(
+        "while True:\n"
+        "  try: results.append(select(channel, buffered)[1])\n"
+        "  except ChannelClosed: break\n"
+        "results += list(buffered)\n");
+  }
+  sources.push_back("done.wait()\nbuffered.close()\nchannel.close()\n");
+  Run(sources);
+  Execute("assert sorted(results) == [(n, i) for n in range(50) for i in range(20)], len(results)\n");
+}
+
+TEST_F(GreenletsTest, AnotherOsThreadMayAnswer) {
+  Run(
+      {"import _thread\n"
+       "for i in range(20):\n"
+       "  _thread.start_new_thread(channel.send, (i,))\n"
+       "  assert channel.recv() == i\n",
+       "import _thread\n"
+       "other = Channel()\n"
+       "_thread.start_new_thread(lambda: other.send(other.recv() + 1), ())\n"
+       "other.send(1)\n"
+       "assert other.recv() == 2\n"});
+}
+
+// ---- exceptions ----------------------------------------------------------------------------------------------------
+
+TEST_F(GreenletsTest, AnInterruptEndsTheWaitOfItsOwnRequestOnly) {
+  Run(
+      {"group = WaitGroup()\n"
+       "group.add()\n"
+       "for wait in (channel.recv, lambda: channel.send(1), lambda: select(channel), group.wait, lambda: sleep(99)):\n"
+       "  try: wait()\n"
+       "  except Cancelled as error: assert error.reason == 'a test'\n"
+       "  else: assert False\n"
+       "  assert channel.balance == 0\n"
+       "  sleep(0.5)\n",  // clean-up may wait again
+       "for _ in range(5):\n  sleep(1)\n  cancel(0)\nassert now() == 5\n"});
+}
+
+TEST_F(GreenletsTest, WhatWasHandedOverGoesBackWhenAnInterruptIsDue) {
+  for (const char* receive : {"channel.recv()", "select(channel, Channel())", "next(channel)"}) {
+    for (const char* hand_over : {"cancel(0); channel.send('value')", "channel.send('value'); cancel(0)"}) {
+      Run({std::string("try: ") + receive + "\nexcept Cancelled: log.append('cancelled')\n",
+           std::string("yield_()\n") + hand_over + "\n" +
+               "sleep(1)\nassert log.pop() == 'cancelled'\nassert len(channel) == 1\n"
+               "assert channel.recv(timeout=0) == 'value' and len(channel) == 0\n"});
+    }
+  }
+}
+
+TEST_F(GreenletsTest, WhatGoesBackIsForTheNextOneWhoWaits) {
+  Run({"try: channel.recv()\nexcept Cancelled: log.append('cancelled')\n", "log.append(channel.recv())\n",
+       "yield_()\nyield_()\nassert channel.balance == -2\nchannel.send('value'); cancel(0)\n"});
+  Execute("assert sorted(log) == ['cancelled', 'value'], log\n");
+}
+
+// ---- greenlets that are no request's -------------------------------------------------------------------------------
+
+TEST_F(GreenletsTest, ASpawnedGreenletWaitsToo) {
+  Run(
+      {"def spawned():\n"
+       "  assert not in_request()\n"
+       "  log.append(channel.recv())\n"
+       "  sleep(1)\n"
+       "  yield_()\n"
+       "  log.append(now())\n"
+       "spawn(spawned)\n"
+       "channel.send('value')\n"
+       "sleep(0.5)\n"
+       "assert log == ['value']\n"
+       "sleep(1)\n"
+       "assert log == ['value', 1]\n"});
+}
+
+TEST_F(GreenletsTest, TheHubEndsWhenNobodyWaitsAnyMore) {
+  Run(
+      {"spawn(lambda: log.append(channel.recv()))\n"
+       "def late(): sleep(5); channel.send('late')\n"
+       "go(late)\n"});
+  Execute("assert log == ['late']\n");
+}
+
+TEST_F(GreenletsTest, SeveralGreenletsOfARequestWait) {
+  Run(
+      {"me = getcurrent()\n"
+       "children = [greenlet(lambda: log.append(channel.recv())) for _ in range(3)]\n"
+       "for child in children: on_hub(child.switch)\n"
+       "sleep(1)\n"
+       "assert channel.balance == -3\n"
+       "on_hub(me.switch)\n"
+       "for i in range(3): channel.send(i)\n"
+       "sleep(1)\n"
+       "assert log == [0, 1, 2], log\n"});
+}
+
+TEST_F(GreenletsTest, TheHubItselfIsToldThatItCannotWait) {
+  Run(
+      {"def on_the_hub():\n"
+       "  for wait in (channel.recv, lambda: channel.send(1), lambda: sleep(1), lambda: select(channel)):\n"
+       "    try: wait()\n"
+       "    except RuntimeError as error: log.append(str(error))\n"
+       "  buffered = Channel(1)\n"
+       "  buffered.send('no need to wait'); yield_()\n"
+       "  log.append(buffered.recv())\n"
+       "on_hub(on_the_hub)\n"
+       "sleep(1)\n"
+       "assert len(log) == 5 and log.pop() == 'no need to wait'\n"
+       "assert all('cannot wait' in each for each in log), log\n"});
+}
+
+// ---- greenring.timeout ---------------------------------------------------------------------------------------------
+
+TEST_F(GreenletsTest, ATimeoutEndsTheBlockOfItsOwnRequest) {
+  Run(
+      {"try:\n"
+       "  with timeout(2) as t:\n"
+       "    assert t.remaining == 2\n"
+       "    channel.recv()\n"
+       "  assert False\n"
+       "except RequestTimeout as error: assert error.timeout is t and t.expired and now() == 2\n"
+       "sleep(5)\n",
+       "with timeout(3) as ended_in_time: sleep(2.5)\n"
+       "assert not ended_in_time.expired\n"
+       "sleep(5)\n"});
+}
+
+TEST_F(GreenletsTest, TimeoutsNest) {
+  Run(
+      {"try:\n"
+       "  with timeout(2) as outer:\n"
+       "    try:\n"
+       "      with timeout(1) as inner: sleep(5)\n"
+       "      assert False\n"
+       "    except RequestTimeout as error: assert error.timeout is inner and now() == 1\n"
+       "    with timeout(5): sleep(5)\n"
+       "  assert False\n"
+       "except RequestTimeout as error: assert error.timeout is outer and now() == 2\n"
+       "try:\n"
+       "  with timeout(1) as outer:\n"
+       "    with timeout(1) as inner: sleep(5)\n"
+       "  assert False\n"
+       "except RequestTimeout as error: assert error.timeout in (outer, inner) and now() == 3\n"
+       "sleep(5)\n"
+       "assert now() == 8\n"});
+}
+
+TEST_F(GreenletsTest, ABlockWithoutTimeRaisesAtItsEnd) {
+  Run(
+      {"try:\n"
+       "  with timeout(0) as t: done = True\n"
+       "  assert False\n"
+       "except RequestTimeout as error: assert error.timeout is t\n"
+       "assert done\n"
+       "sleep(1)\n"});
+}
+
+TEST_F(GreenletsTest, ATimeoutThatIsNeverLeftEndsWithItsRequest) {
+  Run(
+      {"def endless():\n"
+       "  with timeout(1): yield\n"
+       "kept = endless()\n"
+       "next(kept)\n",
+       "sleep(5)\n"});
+  Execute("kept.close()\n");
+}
+
+TEST_F(GreenletsTest, ASpawnedGreenletHasNoTimeout) {
+  Run(
+      {"def spawned():\n"
+       "  try:\n"
+       "    with timeout(1): pass\n"
+       "  except RuntimeError as error: log.append(str(error))\n"
+       "spawn(spawned)\n"
+       "sleep(1)\n"
+       "assert 'gevent.Timeout' in log[0], log\n"});
+}
+
+}  // namespace
+}  // namespace greenring::pyhost
