@@ -251,6 +251,29 @@ TEST_F(GreenletsTest, WhatGoesBackIsForTheNextOneWhoWaits) {
   Execute("assert sorted(log) == ['cancelled', 'value'], log\n");
 }
 
+TEST_F(GreenletsTest, NothingIsLeftBehind) {
+  int64_t grown = INT64_MAX;
+  for (int i = 0; i < 6 && grown > 100; ++i) {
+    const int64_t before = AllocatedBlocks();
+    Run(
+        {"for _ in range(500):\n"
+         "  channel.send(object())\n"
+         "  try: channel.recv(timeout=0.1)\n"
+         "  except TimeoutError: pass\n"
+         "  try:\n"
+         "    with timeout(0.1): select(channel)\n"
+         "  except RequestTimeout: pass\n"
+         "  own = Channel()\n"
+         "  go(own.send, object())\n"
+         "  own.recv()\n",
+         "for _ in range(500):\n"
+         "  channel.recv()\n"
+         "  sleep(0.2)\n"});
+    grown = AllocatedBlocks() - before;
+  }
+  EXPECT_LE(grown, 100);
+}
+
 // ---- greenlets that are no request's -------------------------------------------------------------------------------
 
 TEST_F(GreenletsTest, ASpawnedGreenletWaitsToo) {
