@@ -117,7 +117,7 @@ def main():
 
     rounds = {}
     for scenario in chosen_scenarios:
-        rounds[scenario.name] = scenario.measure([s for s in chosen if scenario.accepts(s)], settings)
+        rounds[scenario.name] = scenario.measure([s for s in chosen if s.takes_part_in(scenario)], settings)
     tables = {name: report.medians(rows) for name, rows in rounds.items()}
     figures = {} if arguments.scenarios else micro.measure(say)
     checked = targets.check(targets.Results(tables, figures))

@@ -1,6 +1,9 @@
-"""The load generators: wrk for requests, idle_client.py for connections that do nothing. Both run on the client's CPU."""
+"""The load generators, all on the client's CPU: wrk for requests, idle_client.py for connections that do nothing,
+chat_client.py for users that long-poll.
+"""
 
 import dataclasses
+import json
 import os
 import pathlib
 import re
@@ -13,6 +16,7 @@ import urllib.parse
 import processes
 
 IDLE_CLIENT = pathlib.Path(__file__).with_name("idle_client.py")
+CHAT_CLIENT = pathlib.Path(__file__).with_name("chat_client.py")
 _UNIT_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 
 
@@ -109,3 +113,54 @@ class IdleConnections:
         self._child.stdin.close()
         self._child.wait()
         self._child.stdout.close()
+
+
+class ChatUsers:
+    """Users of apps/chat.py that all wait for a message. They leave, each answered, when the context ends.
+
+    with ChatUsers(url, 1_000) as users:
+        print(users.talk(seconds=3, rate=5)["p99_us"])
+
+    RuntimeError tells what the client wrote when it ended early: a message was lost, the server closed a connection.
+    """
+
+    def __init__(self, url, count):
+        parts = urllib.parse.urlsplit(url)
+        self._child = subprocess.Popen(
+            [sys.executable, CHAT_CLIENT, parts.hostname, str(parts.port), str(count)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=processes.pin(processes.CLIENT_CPU),
+        )  # fmt: skip
+        try:
+            self._read()
+        except RuntimeError:
+            self._leave()
+            raise
+
+    def talk(self, seconds, rate):
+        """`rate` messages a second to every user; returns chat_client.py's figures when all were heard."""
+        self._child.stdin.write(f"{seconds} {rate}\n")
+        self._child.stdin.flush()
+        return self._read()
+
+    def _read(self):
+        line = self._child.stdout.readline()
+        if not line:
+            raise RuntimeError(self._child.stderr.read().strip() or "the chat's client ended")
+        return json.loads(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, error_type, *_):
+        reason = self._leave()
+        if error_type is None and self._child.returncode != 0:
+            raise RuntimeError(reason)
+
+    def _leave(self):
+        """Waits for the client's end; what it wrote."""
+        self._child.stdin.close()
+        reason = self._child.stderr.read().strip()
+        self._child.wait()
+        self._child.stdout.close()
+        self._child.stderr.close()
+        return reason

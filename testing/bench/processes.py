@@ -76,6 +76,12 @@ def memory_bytes(pid):
     return rss, pss
 
 
+def peak_bytes(pid):
+    """The most that was ever resident of each of the tree's processes, added up."""
+    statuses = [pathlib.Path(f"/proc/{member}/status").read_text() for member in tree(pid)]
+    return sum(int(re.search(r"^VmHWM:\s+(\d+)", status, re.M)[1]) * 1024 for status in statuses)
+
+
 class SyscallCounter:
     """Counts the system calls of a process tree: perf's tracepoint where it works, strace where not, else None.
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 
+import chat
 import control_plane
 import load
 import processes
@@ -347,6 +348,7 @@ ALL = (
     ),
     Suspend("suspend", "uwsgi.suspend() between two requests"),
     SuspendSleep("suspend-sleep", "uwsgi.async_sleep() and suspend(), on as many of 1,000 connections as are survived"),
+    *chat.ALL,
     FromPython("go", "Go from Python: nanoseconds each, and how many times that its peers take"),
     *control_plane.ALL,
 )

@@ -25,6 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPS = ROOT / "testing/bench/apps"
 GREENRING = ROOT / "bazel-bin/server"
 RAW = ROOT / "bazel-bin/testing/bench/raw_responder"
+GEVENT = ("/usr/lib/python3/dist-packages/gevent",)
 READY_TIMEOUT_S = 20
 
 # What the raw responder answers when Greenring is not there to be asked for its own bytes.
@@ -40,9 +41,13 @@ class Server:
     waiting_max: int = 0  # how many requests may wait in a blocking call at a time; 0: not made for it
     suspends_max: int = 0  # how many requests at a time may wait in uwsgi.suspend(); 0: there is no module `uwsgi`
     behind_nginx: bool = False  # {port} speaks the uwsgi protocol to an nginx, whose CPU does not count
+    only: tuple = ()  # the scenarios it is made for; (): all that accept it
 
     def missing(self):
         return [path for path in self.needs if not pathlib.Path(path).exists()]
+
+    def takes_part_in(self, scenario):
+        return (not self.only or scenario.name in self.only) and scenario.accepts(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +57,11 @@ class Running:
     url: str
 
 
-def _greenring(engine, *options, name=None, suspends_max=0):
+def _greenring(engine, *options, name=None, needs=(), suspends_max=0, only=()):
     command = (str(GREENRING), "--app={app}", f"--chdir={APPS}", "--http=127.0.0.1:{port}", f"--engine={engine}")
     command += ("--async_cores={cores}", "--control=off", *options)
-    return Server(name or f"greenring-{engine}", command, (str(GREENRING),), waiting_max=0 if name else 100_000,
-                  suspends_max=suspends_max)
+    return Server(name or f"greenring-{engine}", command, (str(GREENRING), *needs), waiting_max=0 if name else 100_000,
+                  suspends_max=suspends_max, only=only)
 
 
 def _raw(name, *options):
@@ -76,11 +81,11 @@ def _behind_nginx(name, command, needs):
     return Server(name, command, (*needs, "/usr/sbin/nginx"), keeps_alive=False, behind_nginx=True)
 
 
-def _gunicorn(name, worker, *options, needs=(), keeps_alive=True, waiting_max=0):
+def _gunicorn(name, worker, *options, needs=(), keeps_alive=True, waiting_max=0, only=()):
     # Idle connections must outlive the measurement: the defaults are 2 s and 1,000 connections.
     command = ("/usr/bin/gunicorn", "--chdir", str(APPS), "--bind", "127.0.0.1:{port}", "--workers", "1")
     command += ("--worker-class", worker, "--keep-alive", "300", "--worker-connections", "20000", *options, "{app}")
-    return Server(name, command, ("/usr/bin/gunicorn", *needs), keeps_alive, waiting_max)
+    return Server(name, command, ("/usr/bin/gunicorn", *needs), keeps_alive, waiting_max, only=only)
 
 
 DEFAULT_CORES = 256  # of the scenarios that do not wait: Greenring's own default
@@ -116,10 +121,12 @@ ALL = (
     ),
     _gunicorn(
         "gunicorn-gevent", "gevent",
-        needs=("/usr/lib/python3/dist-packages/gevent", "/usr/lib/python3/dist-packages/psycogreen"),
-        waiting_max=20_000,
+        needs=(*GEVENT, "/usr/lib/python3/dist-packages/psycogreen"), waiting_max=20_000,
     ),
     _gunicorn("gunicorn-gthread", "gthread", "--threads", "64"),
+    # The chat alone: with a thread for each user, and Greenring's engine for programs that are written for gevent.
+    _gunicorn("gunicorn-threads", "gthread", "--threads", "{cores}", waiting_max=1_000, only=("chat",)),
+    _greenring("gevent", "--gevent_monkey_patch", needs=GEVENT, only=("chat",)),
     _gunicorn("gunicorn-sync", "sync", keeps_alive=False),
     _behind_nginx(
         "nginx-greenring",

@@ -82,6 +82,10 @@ ALL = (
     Target("psycopg2: requests a second, of 10,000", 9_800, "", lambda r: r.default("psycopg2", "rps"), at_least=True),
     Target("psycopg2: CPU against gunicorn's gevent worker", 1 / 5, "x", _cpu_against("psycopg2", "gunicorn-gevent")),
     Target("psycopg2: CPU against uWSGI's threads", 1 / 2, "x", _cpu_against("psycopg2", "uwsgi-threads")),
+    Target(
+        "chat: memory a user against gunicorn's gevent worker", 1.0, "x",
+        _between("chat", servers.DEFAULT, "gunicorn-gevent", "user_bytes"),
+    ),
     Target("yield_() and back", 150, "ns", lambda r: r.default("go", "yield_ns")),
     Target("go() and join()", 1_500, "ns", lambda r: r.default("go", "go_ns")),
     Target("a value through a channel", 300, "ns", lambda r: r.default("go", "channel_ns")),
