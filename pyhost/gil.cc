@@ -105,6 +105,7 @@ ScopedPythonThread::ScopedPythonThread() : state_(PyThreadState_New(PyInterprete
   GREENRING_CHECK(state_ != nullptr && green::GreenThread::Current() != nullptr);
   ++live_threads;
   PyEval_RestoreThread(state_);
+  data_stack_.LendTo(state_);
   interruptible_.set_python_state(state_);
 }
 

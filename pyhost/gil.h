@@ -27,6 +27,7 @@
 #include <cstdint>
 
 #include "green/scheduler.h"
+#include "pyhost/data_stack.h"
 #include "pyhost/interrupt.h"
 
 extern "C" {
@@ -104,6 +105,7 @@ class ScopedPythonThread {
   static size_t live_count();
 
  private:
+  DataStack data_stack_;
   PyThreadState* const state_;
   Interruptible interruptible_;
 };

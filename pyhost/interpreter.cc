@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/errno_status.h"
+#include "pyhost/data_stack.h"
 #include "pyhost/fork.h"
 #include "pyhost/py_ref.h"
 #include "pyhost/python.h"
@@ -160,6 +161,7 @@ absl::StatusOr<std::unique_ptr<Interpreter>> Interpreter::Start(const Interprete
   if (status.ok()) status = KeepInterruptSignal();
   if (status.ok()) status = ExtendPath(options.python_path);
   if (!status.ok()) return status;
+  DataStack::PoolChunks();
   PrepareForks();
   return std::unique_ptr<Interpreter>(new Interpreter());
 }

@@ -52,7 +52,7 @@ class InputBuffer {
   }
 
  private:
-  static constexpr size_t kCapacityBytesMin = 2 * 1024;  // holds most requests' heads
+  static constexpr size_t kCapacityBytesMin = 512;  // a head arrives whole as a rule, and takes what it needs at once
   static constexpr size_t kKeptBytesMax = 16 * 1024;
 
   void MakeRoom(size_t size) {
