@@ -16,14 +16,17 @@
 
 namespace greenring::green {
 
-// The values of one green thread, indexed by key. Public to this file through GreenThread's forward declaration.
+// The values of one green thread, in the order in which keys were first set: of the many keys of a process a thread
+// sets one to three. Public to this file through GreenThread's forward declaration.
 struct KeyValues {
   struct Slot {
     uint64_t generation;  // of the key when the value was set: a deleted key's values are void
     void* value;
+    pthread_key_t key;
   };
 
   uint32_t count;
+  uint32_t capacity;
   Slot slots[];
 };
 
@@ -49,14 +52,23 @@ void Renew(pthread_key_t key, Destructor destructor) {
   keys[key].generation.store(last_generation.fetch_add(1, std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
-KeyValues* Grow(KeyValues* values, uint32_t count) {
-  constexpr uint32_t kStep = 8;
-  const uint32_t old_count = values != nullptr ? values->count : 0;
-  const uint32_t new_count = (count + kStep - 1) / kStep * kStep;
-  auto* grown = static_cast<KeyValues*>(std::realloc(values, sizeof(KeyValues) + new_count * sizeof(KeyValues::Slot)));
+KeyValues::Slot* Find(KeyValues* values, pthread_key_t key) {
+  if (values == nullptr) return nullptr;
+  KeyValues::Slot* const end = values->slots + values->count;
+  KeyValues::Slot* const found =
+      std::find_if(values->slots, end, [key](const KeyValues::Slot& slot) { return slot.key == key; });
+  return found != end ? found : nullptr;
+}
+
+// With room for one more. Nullptr: there is no memory, and `values` is as it was.
+KeyValues* Grow(KeyValues* values) {
+  constexpr uint32_t kCapacityMin = 3;
+  if (values != nullptr && values->count < values->capacity) return values;
+  const uint32_t capacity = values != nullptr ? 2 * values->capacity : kCapacityMin;
+  auto* grown = static_cast<KeyValues*>(std::realloc(values, sizeof(KeyValues) + capacity * sizeof(KeyValues::Slot)));
   if (grown == nullptr) return nullptr;
-  grown->count = new_count;
-  std::fill(grown->slots + old_count, grown->slots + new_count, KeyValues::Slot{0, nullptr});
+  if (values == nullptr) grown->count = 0;
+  grown->capacity = capacity;
   return grown;
 }
 
@@ -72,21 +84,21 @@ GREENRING_UNINSTRUMENTED inline GreenThread* OwnerOf(pthread_key_t key) {
 bool ThreadKeys::HasValues(const GreenThread* thread) { return thread->key_values_ != nullptr; }
 
 void* ThreadKeys::Get(GreenThread* thread, pthread_key_t key) {
-  const KeyValues* values = thread->key_values_;
-  if (values == nullptr || key >= values->count) return nullptr;
-  const KeyValues::Slot& slot = values->slots[key];
-  return slot.generation == keys[key].generation.load(std::memory_order_acquire) ? slot.value : nullptr;
+  const KeyValues::Slot* const slot = Find(thread->key_values_, key);
+  if (slot == nullptr) return nullptr;
+  return slot->generation == keys[key].generation.load(std::memory_order_acquire) ? slot->value : nullptr;
 }
 
 int ThreadKeys::Set(GreenThread* thread, pthread_key_t key, const void* value) {
-  KeyValues* values = thread->key_values_;
-  if (values == nullptr || key >= values->count) {
+  KeyValues::Slot* slot = Find(thread->key_values_, key);
+  if (slot == nullptr) {
     if (value == nullptr) return 0;
-    values = Grow(values, key + 1);
+    KeyValues* const values = Grow(thread->key_values_);
     if (values == nullptr) return ENOMEM;
     thread->key_values_ = values;
+    slot = &values->slots[values->count++];
   }
-  values->slots[key] = {keys[key].generation.load(std::memory_order_acquire), const_cast<void*>(value)};
+  *slot = {keys[key].generation.load(std::memory_order_acquire), const_cast<void*>(value), key};
   return 0;
 }
 
@@ -94,11 +106,12 @@ void ThreadKeys::DestroyValues(GreenThread* thread) {
   bool again = true;
   for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS && again; ++round) {
     again = false;
-    for (pthread_key_t key = 0; key < thread->key_values_->count; ++key) {  // a destructor may grow it
+    for (uint32_t i = 0; i < thread->key_values_->count; ++i) {  // a destructor may grow it
+      const pthread_key_t key = thread->key_values_->slots[i].key;
       void* value = Get(thread, key);
       const Destructor destructor = keys[key].destructor.load(std::memory_order_relaxed);
       if (value == nullptr || destructor == nullptr) continue;
-      thread->key_values_->slots[key].value = nullptr;
+      thread->key_values_->slots[i].value = nullptr;
       destructor(value);
       again = true;
     }

@@ -14,8 +14,8 @@
 // (sanitizers) and are left alone. A library that pairs a thread_local with a key, to have its destructor called at the
 // end of the thread, will see that call at the end of the green thread that set the key.
 //
-// Storage is allocated when a green thread sets its first key, 16 bytes for each key up to the highest it uses. The
-// four functions are thread-safe and never park.
+// Storage is allocated when a green thread sets its first key: 24 bytes for each key that it sets, room for three at
+// first. The four functions are thread-safe and never park.
 #pragma once
 
 namespace greenring::green {

@@ -4,14 +4,19 @@
 import json
 import math
 import pathlib
+import socketserver
 import tempfile
+import threading
 import unittest
+import wsgiref.simple_server
 from xml.etree import ElementTree
 
 import bench
+import chat
 import idle_client
 import load
 import report
+import scenarios
 import servers
 import svg
 import targets
@@ -116,7 +121,76 @@ class Answers(unittest.TestCase):
         self.assertTrue(idle_client.is_whole(head + b"abc"))
 
 
+class QuietHandler(wsgiref.simple_server.WSGIRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class ThreadedServer(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+class ChatUsers(unittest.TestCase):
+    """The client, and the application, which lives as long as the process, on a server of the standard library."""
+
+    def start(self, application):
+        server = wsgiref.simple_server.make_server("127.0.0.1", 0, application, ThreadedServer, QuietHandler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    def chat_application(self):
+        path = servers.APPS / "chat.py"
+        globals_of_its_own = {"__name__": "chat_application"}
+        exec(compile(path.read_text(), path, "exec"), globals_of_its_own)
+        return globals_of_its_own["application"]
+
+    def test_all_hear_all_messages_and_those_who_come_later_only_what_follows(self):
+        url = self.start(self.chat_application())
+        for users in (3, 5):
+            with load.ChatUsers(url, users) as chat_users:
+                told = chat_users.talk(seconds=0.5, rate=8)
+                self.assertEqual(told["deliveries"], users * 4)
+                self.assertLess(told["p50_us"], 10e6)
+
+    def test_a_message_that_is_lost_ends_the_run(self):
+        application = self.chat_application()
+
+        def with_a_loss(environ, start_response):
+            [body] = application(environ, start_response)
+            return [body.replace(b"message 2,", b"message 3,")]
+
+        with self.assertRaisesRegex(RuntimeError, "user . heard .*message 3.* as message 2"):
+            with load.ChatUsers(self.start(with_a_loss), 2) as chat_users:
+                chat_users.talk(seconds=0.5, rate=8)
+
+    def test_a_server_that_refuses_says_so(self):
+        def busy(environ, start_response):
+            start_response("503 Busy", [("Content-Length", "0")])
+            return [b""]
+
+        with self.assertRaisesRegex(RuntimeError, "503 Busy"):
+            load.ChatUsers(self.start(busy), 2)
+
+
+class MemoryOfUsers(unittest.TestCase):
+    def test_each_users_share_is_of_those_who_came_in_addition(self):
+        growth = chat.Growth(chat.Memory(rss_bytes=1_000, pss_bytes=500, peak_bytes=1_000), users=10)
+        growth.first = chat.Memory(rss_bytes=2_000, pss_bytes=900, peak_bytes=2_000)
+        growth.kept = chat.Memory(rss_bytes=1_500, pss_bytes=800, peak_bytes=2_100)
+        figures = growth.figures(chat.Memory(rss_bytes=2_200, pss_bytes=1_000, peak_bytes=2_500))
+        self.assertEqual((figures["user_bytes"], figures["user_pss_bytes"], figures["peak_bytes"]), (120, 50, 150))
+        self.assertEqual((figures["first_bytes"], figures["kept_bytes"]), (100, 50))
+
+
 class CommandLine(unittest.TestCase):
+    def test_a_server_made_for_one_scenario_takes_part_in_no_other(self):
+        threads = bench.select(servers.ALL, "gunicorn-threads", "server")[0]
+        names = [scenario.name for scenario in scenarios.ALL if threads.takes_part_in(scenario)]
+        self.assertEqual(names, ["chat"])
+
     def test_every_name_can_be_selected_and_others_end_the_run(self):
         self.assertEqual(bench.select(servers.ALL, "raw,uwsgi-sync", "server")[0].name, "raw")
         with self.assertRaises(SystemExit):

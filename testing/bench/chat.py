@@ -14,9 +14,9 @@ SETTLE_S = 0.3
 class Chat:
     """`users` users on a connection each, with a request that blocks in a threading.Condition until somebody speaks.
 
-    A server is measured by itself, in a fresh process. A user's memory is what the process has grown by since a chat of
-    a few, when all of them wait again after having talked. They come twice, so that what a server keeps of the first
-    time serves the second, and what it leaks shows.
+    A server is measured by itself, in a fresh process. A user's memory is what the process has grown by from a few who
+    wait to all of them, who have come a second time and heard messages: what a server keeps of the first time serves the
+    second, and what it leaks shows.
     """
 
     name: str = "chat"
@@ -24,7 +24,6 @@ class Chat:
     app: str = "chat:application"
     users: int = 1_000
     users_quick: int = 100
-    users_few: int = 16
     rate: int = 5
     duration_min_s: int = 5
     rounds_max: int = 3
@@ -50,14 +49,13 @@ class Chat:
         seconds = settings.duration_s if settings.quick else max(settings.duration_s, self.duration_min_s)
         rows = []
         with servers.running(server, self.app, settings.directory, users + self.spare_cores) as running:
-            self._come_and_go(running, self.users_few)
-            before = Memory.of(running.pid)
-            first = self._come_and_go(running, users)
-            kept = Memory.of(running.pid)
+            few = users // 10
+            growth = Growth(self._come_and_go(running, few), users - few)
+            growth.first = self._come_and_go(running, users)
+            growth.kept = Memory.of(running.pid)
             with load.ChatUsers(running.url, users) as chat:
                 for number in range(min(settings.rounds, self.rounds_max)):
-                    row = self._round(chat, running, seconds)
-                    row.update(growth(before, first, kept, Memory.of(running.pid), users))
+                    row = self._round(chat, running, seconds) | growth.figures(Memory.of(running.pid))
                     rows.append(row)
                     settings.say(f"{self.name} {number + 1} {server.name}: {row['user_bytes'] / 1024:,.1f} KiB a user, "
                                  f"{row['cpu_us']:.1f} CPU µs a delivery, p99 {row['p99_us'] / 1e3:,.1f} ms")  # fmt: skip
@@ -96,17 +94,29 @@ class Memory:
         return Memory(*processes.memory_bytes(pid), processes.peak_bytes(pid))
 
 
-def growth(before, first, kept, now, users):
-    """The figures of memory for each user, and those of the whole; `first`: the first time, `kept`: when they had gone."""
-    return {
-        "user_bytes": (now.rss_bytes - before.rss_bytes) / users,
-        "user_pss_bytes": (now.pss_bytes - before.pss_bytes) / users,
-        "first_bytes": (first.rss_bytes - before.rss_bytes) / users,
-        "kept_bytes": (kept.rss_bytes - before.rss_bytes) / users,
-        "peak_bytes": (now.peak_bytes - before.rss_bytes) / users,
-        "rss_bytes": now.rss_bytes,
-        "pss_bytes": now.pss_bytes,
-    }
+class Growth:
+    """Memory of each of `users` users, who came in addition to those with whom `before` was taken."""
+
+    def __init__(self, before, users):
+        self._before = before
+        self._users = users
+        self.first = before  # when all waited for the first time
+        self.kept = before  # when they had gone
+
+    def figures(self, now):
+        """Of all waiting for the second time, and those of the process as a whole."""
+        return {
+            "user_bytes": self._each(now.rss_bytes),
+            "user_pss_bytes": (now.pss_bytes - self._before.pss_bytes) / self._users,
+            "peak_bytes": self._each(now.peak_bytes),
+            "first_bytes": self._each(self.first.rss_bytes),
+            "kept_bytes": self._each(self.kept.rss_bytes),
+            "rss_bytes": now.rss_bytes,
+            "pss_bytes": now.pss_bytes,
+        }
+
+    def _each(self, rss_bytes):
+        return (rss_bytes - self._before.rss_bytes) / self._users
 
 
 ALL = (Chat(),)

@@ -49,10 +49,11 @@ class Exchange:
         if idle_client.is_whole(self._received):
             head, _, body = self._received.partition(b"\r\n\r\n")
             self._received = b""
-            if b"connection: close" in head.lower():
-                self.close()
-            if not head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.0 200 ")):
+            version, status = head[:8], head[9:12]
+            if status != b"200":
                 raise RuntimeError(f"the server answered {head.splitlines()[0]!r}")
+            if version == b"HTTP/1.0" or b"connection: close" in head.lower():
+                self.close()
             self.is_idle = True
             self._when_answered(_parsed(body))
 
