@@ -1,5 +1,8 @@
 #include "worker/core_life.h"
 
+#include <optional>
+#include <string>
+
 #include "pyhost/environ.h"
 #include "pyhost/gil.h"
 #include "pyhost/interrupt.h"
