@@ -1,7 +1,6 @@
 #include "pyhost/core_greenlet.h"
 
 #include <poll.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,9 +10,8 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "green/scoped_wait.h"
-#include "pyhost/interrupt_errors.h"
+#include "pyhost/poll_until.h"
 #include "pyhost/python.h"
 #include "pyhost/python_error.h"
 #include "pyhost/python_stack.h"
@@ -33,12 +31,7 @@ CoreGreenlets* All() {
 struct HeapPoll {
   // On the core's green thread. Parks.
   void Run() {
-    timespec left{};
-    if (deadline_ns != kNeverNs) {
-      const int64_t left_ns = std::max<int64_t>(deadline_ns - Clock::Monotonic()->NowNs(), 0);
-      left = {.tv_sec = left_ns / kNanosecondsPerSecond, .tv_nsec = left_ns % kNanosecondsPerSecond};
-    }
-    ready = ppoll(polled.data(), polled.size(), deadline_ns == kNeverNs ? nullptr : &left, nullptr);
+    ready = PollUntil(polled, deadline_ns);
     error_number = ready < 0 ? errno : 0;
   }
 

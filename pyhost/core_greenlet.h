@@ -4,8 +4,7 @@
 //   place.Run("GET /", [&] { handler->Handle(...); });        // on a greenlet of the hub's, until it has ended
 //
 //   // within, on the greenlet, GIL held:
-//   place.OnLoop([state] { state->status = request->SendBody(...); });      // on the core's green thread, which may
-//   park
+//   place.OnLoop([state] { state->status = request->SendBody(...); });      // on the core's green thread; may park
 //
 // The core's green thread sleeps while the greenlet runs, and the greenlet waits in its hub while the green thread does
 // a call for it. So what a request waits for, be it its client or a descriptor, is waited for on a green thread of its
@@ -15,8 +14,7 @@
 //
 //   it waits for a call of ours        the call is ended; who called raises what is pending
 //   it waits in the hub                it is thrown into the greenlet there
-//   it runs, or blocks the hub         the hub's green thread is interrupted (interrupt.h), until it leaves the
-//   greenlet
+//   it runs, or blocks the hub         the hub's green thread is interrupted (interrupt.h) while it is in the greenlet
 //
 // Greenlets that it switches to by itself (greenlet.greenlet(f).switch()) count as the request's; those that gevent
 // spawns are their own.

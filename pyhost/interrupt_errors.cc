@@ -95,4 +95,10 @@ PyObject* InterruptErrors::NewCancelled(const char* reason) {
   return exception.release();
 }
 
+void InterruptErrors::Raise() {
+  Interruptible* const interruptible = Interruptible::Current();
+  if (interruptible != nullptr && interruptible->RaisePending()) return;
+  PyErr_SetString(Cancelled(), "the wait was cancelled");
+}
+
 }  // namespace greenring::pyhost

@@ -27,6 +27,9 @@ class InterruptErrors {
   // Python error.
   static PyObject* NewRequestTimeout(double seconds, PyObject* timeout = nullptr);
   static PyObject* NewCancelled(const char* reason);
+
+  // Raises what the current green thread is to be interrupted with; Cancelled if nobody has said.
+  static void Raise();
 };
 
 }  // namespace greenring::pyhost

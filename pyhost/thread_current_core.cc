@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sched.h>
-#include <time.h>
 
 #include <cerrno>
 #include <vector>
@@ -13,8 +12,8 @@
 #include "pyhost/current_request.h"
 #include "pyhost/green_pool.h"
 #include "pyhost/hub.h"
-#include "pyhost/interrupt.h"
 #include "pyhost/interrupt_errors.h"
+#include "pyhost/poll_until.h"
 #include "pyhost/python.h"
 
 namespace greenring::pyhost {
@@ -22,24 +21,13 @@ namespace {
 
 constexpr size_t kFdsOnStackMax = 8;
 
-void RaisePending() {
-  Interruptible* const interruptible = Interruptible::Current();
-  if (interruptible != nullptr && interruptible->RaisePending()) return;
-  PyErr_SetString(InterruptErrors::Cancelled(), "the wait was cancelled");
-}
-
-// ppoll until something is ready, without the GIL: on a green thread the executable's own, which parks. CPython raises
-// what ends the wait from outside, as it does for its own select.poll. Negative with a Python error.
-int PollUntil(pollfd* polled, size_t count, int64_t deadline_ns) {
+// PollUntil without the GIL. CPython raises what ends the wait from outside, as it does for its own select.poll.
+// Negative with a Python error.
+int PollOnThread(std::span<pollfd> polled, int64_t deadline_ns) {
   for (;;) {
-    timespec left;
-    if (deadline_ns != kNeverNs) {
-      const int64_t left_ns = std::max<int64_t>(deadline_ns - Clock::Monotonic()->NowNs(), 0);
-      left = {.tv_sec = left_ns / kNanosecondsPerSecond, .tv_nsec = left_ns % kNanosecondsPerSecond};
-    }
     int ready;
     int error_number;
-    Py_BEGIN_ALLOW_THREADS ready = ppoll(polled, count, deadline_ns == kNeverNs ? nullptr : &left, nullptr);
+    Py_BEGIN_ALLOW_THREADS ready = PollUntil(polled, deadline_ns);
     error_number = errno;
     Py_END_ALLOW_THREADS if (ready >= 0) return ready;
     if (error_number != EINTR) {
@@ -62,7 +50,7 @@ int PollHere(std::span<pollfd> polled, int64_t deadline_ns) {
     return greenlet->Poll(polled, deadline_ns);
   }
   if (Hub* const hub = HubHere(); hub != nullptr) return hub->Poll(polled, deadline_ns);
-  return PollUntil(polled.data(), polled.size(), deadline_ns);
+  return PollOnThread(polled, deadline_ns);
 }
 
 }  // namespace
@@ -77,7 +65,7 @@ bool YieldThread() {
   }
   self->scheduler()->Yield();
   if (!self->cancel_pending()) return true;
-  RaisePending();
+  InterruptErrors::Raise();
   return false;
 }
 

@@ -6,6 +6,7 @@
 #include "pyhost/core_greenlet.h"
 #include "pyhost/hub.h"
 #include "pyhost/hub_wait.h"
+#include "pyhost/interrupt_errors.h"
 #include "pyhost/module/arguments.h"
 #include "pyhost/module/parts.h"
 #include "pyhost/module/wait.h"
@@ -87,7 +88,7 @@ PyObject* Yield(PyObject*, PyObject*) {
   }
   self->scheduler()->Yield();
   if (self->cancel_pending()) {
-    RaiseInterrupt();
+    InterruptErrors::Raise();
     return nullptr;
   }
   Py_RETURN_NONE;

@@ -7,7 +7,6 @@
 #include "green/scoped_wait.h"
 #include "pyhost/green_pool.h"
 #include "pyhost/hub.h"
-#include "pyhost/interrupt.h"
 #include "pyhost/interrupt_errors.h"
 
 namespace greenring::pyhost {
@@ -56,7 +55,7 @@ WaitResult Wait::ParkGreenThread(int64_t deadline_ns) {
     if (parked == green::ParkResult::kUnparked) continue;
     LeaveLines();
     if (parked == green::ParkResult::kTimedOut) return WaitResult::kTimedOut;
-    RaiseInterrupt();
+    InterruptErrors::Raise();
     return WaitResult::kInterrupted;
   }
 }
@@ -126,12 +125,6 @@ int64_t DeadlineAfter(int64_t timeout_ns) {
   const green::Scheduler* const scheduler = green::Scheduler::Current();
   Clock* const clock = scheduler != nullptr ? scheduler->clock() : Clock::Monotonic();
   return InstantAfter(clock->NowNs(), timeout_ns);
-}
-
-void RaiseInterrupt() {
-  Interruptible* const interruptible = Interruptible::Current();
-  if (interruptible != nullptr && interruptible->RaisePending()) return;
-  PyErr_SetString(InterruptErrors::Cancelled(), "the wait was cancelled");
 }
 
 }  // namespace greenring::pyhost

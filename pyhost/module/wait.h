@@ -97,7 +97,4 @@ WaitResult WaitInLine(Line* line, PyObject** value, int64_t timeout_ns, const ch
 // The instant `timeout_ns` from now (kNeverNs: never), by the clock of whoever would wait: the current thread.
 int64_t DeadlineAfter(int64_t timeout_ns);
 
-// Raises what the current green thread is to be interrupted with; Cancelled if nobody has said.
-void RaiseInterrupt();
-
 }  // namespace greenring::pyhost
