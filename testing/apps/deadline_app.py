@@ -116,13 +116,26 @@ def upload(environ, start_response):
     return plain(start_response, b"%d" % len(environ["wsgi.input"].read()))
 
 
+_connections = []  # to PostgreSQL, for the requests that follow
+
+
+@application.at("/connect")
+def connect(environ, start_response):
+    """Before a request whose query has a deadline: on a busy machine the import and a connection take their time.
+
+    ?checked: PostgreSQL looks whether its client is still there; else it notices when the query has ended.
+    """
+    import psycopg2  # only where there is a database
+
+    options = "-c client_connection_check_interval=100ms" if environ["QUERY_STRING"] == "checked" else ""
+    _connections.append(psycopg2.connect(os.environ["POSTGRES_DSN"], options=options))
+    return plain(start_response, b"connected")
+
+
 @application.at("/psycopg2")
 @noting
 def psycopg2_sleep(environ, start_response):
-    """PostgreSQL is told to look whether its client is still there: else it notices when the query has ended."""
-    import psycopg2  # only where there is a database
-
-    connection = psycopg2.connect(os.environ["POSTGRES_DSN"], options="-c client_connection_check_interval=100ms")
+    connection = _connections.pop()
     try:
         with connection.cursor() as cursor:
             cursor.execute("select pg_sleep(%s)", (float(environ["QUERY_STRING"]),))
@@ -135,9 +148,7 @@ def psycopg2_sleep(environ, start_response):
 @noting
 def psycopg2_cancel(environ, start_response):
     """The clean-up cancels the query, over a connection of its own."""
-    import psycopg2
-
-    connection = psycopg2.connect(os.environ["POSTGRES_DSN"])
+    connection = _connections.pop()
     try:
         with connection.cursor() as cursor:
             cursor.execute("select pg_sleep(%s)", (float(environ["QUERY_STRING"]),))

@@ -28,8 +28,8 @@ def tearDownModule():
 
 class DeadlineCase(NeighbourCase):
     app = "deadline_app"
-    flags = (f"--request_timeout={TIMEOUT_S}s", "--request_timeout=/compute=0", "--request_timeout_grace=60s",
-             "--async_cores=64")
+    flags = (f"--request_timeout={TIMEOUT_S}s", "--request_timeout=/compute=0", "--request_timeout=/connect=0",
+             "--request_timeout_grace=60s", "--async_cores=64")
 
     @classmethod
     def environment(cls):
@@ -85,8 +85,10 @@ class Waits(DeadlineCase):
 
     def test_query_in_a_database_by_a_driver_in_c(self):
         # libpq is told ECANCELED, and psycopg2 makes an error of its own of that: the client is told 504 all the same.
+        self.request("GET", "/connect?checked")
         self.assert_times_out("/psycopg2?60", events=["/psycopg2: DatabaseError"])
         eventually(lambda: _postgres.query_count() == 0, "the query to end in the database")
+        self.request("GET", "/connect")
         self.assert_times_out("/psycopg2-cancel?60", events=["/psycopg2-cancel: DatabaseError"])
         eventually(lambda: _postgres.query_count() == 0, "the query to end in the database")
 
