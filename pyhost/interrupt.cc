@@ -95,7 +95,7 @@ void Interruptible::Post(Interrupt* interrupt) {
   const bool is_parked = thread_->state() == green::GreenThread::State::kParked;
   scheduler->Cancel(thread_);
   if (!is_parked) SendCourier();
-  if (!insist_.armed()) scheduler->AddTimer(&insist_, scheduler->clock()->NowNs() + kUnwindNs);
+  if (!insist_.armed()) scheduler->AddTimer(&insist_, scheduler->clock()->NowNs() + kInsistNs);
 }
 
 void Interruptible::Withdraw(Interrupt* interrupt) {
@@ -130,8 +130,8 @@ int Interruptible::OnCancelled(bool may_fail) {
   const bool pending = self != nullptr && self->pending();
   // Withdrawn while the call was being ended: it is tried again, as after any signal.
   if (!pending && self != nullptr && !self->thread_->cancel_pending()) return EINTR;
-  if (!pending || signal_ == 0) return may_fail ? ECANCELED : 0;
-  if (!self->awaits_look_) {
+  if (!pending) return may_fail ? ECANCELED : 0;
+  if (!self->awaits_look_ && signal_ != 0) {
     self->awaits_look_ = true;
     self->Pretend();
     return EINTR;
@@ -139,8 +139,16 @@ int Interruptible::OnCancelled(bool may_fail) {
   // Nobody has looked: it is not CPython that waits.
   self->EndLook();
   if (!may_fail) return 0;
-  self->thread_->scheduler()->ClearCancel();
+  self->GrantCleanUp();
   return ECANCELED;
+}
+
+// The library's error unwinds, and what the application does about it takes its time: it may tell a server.
+void Interruptible::GrantCleanUp() {
+  green::Scheduler* const scheduler = thread_->scheduler();
+  scheduler->ClearCancel();
+  scheduler->RemoveTimer(&insist_);
+  scheduler->AddTimer(&insist_, scheduler->clock()->NowNs() + kCleanUpNs);
 }
 
 bool Interruptible::IsUnheeded() {
@@ -200,7 +208,7 @@ void Interruptible::Insist(green::Timer* timer) {
   self->EndLook();
   scheduler->Cancel(self->thread_);
   self->SendCourier();
-  scheduler->AddTimer(timer, scheduler->clock()->NowNs() + kUnwindNs);
+  scheduler->AddTimer(timer, scheduler->clock()->NowNs() + kInsistNs);
 }
 
 namespace {

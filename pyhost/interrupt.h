@@ -9,7 +9,7 @@
 //   parked in a call of CPython     the call fails with EINTR, and CPython's look at its signals, which follows (PEP
 //     (recv, sleep, lock, ...)      475), raises the exception there
 //   parked in a C library that      the second time it fails with ECANCELED: the library's own error unwinds. What goes
-//     tries again after EINTR       on for kUnwindNs all the same has the exception raised in it
+//     tries again after EINTR       on for kCleanUpNs all the same has the exception raised in it
 //   parked in a call of ours        that call raises it (RaisePending)
 //   running bytecode, or runnable   PyThreadState_SetAsyncExc: raised at the next check of the evaluation loop
 //   a wait that nothing may end     when that wait is over
@@ -184,8 +184,12 @@ class Interruptible {
     if (awaits_look_) EndPretence();
   }
 
-  // How long what a C library made of ECANCELED may unwind before the exception is raised all the same.
-  static constexpr int64_t kUnwindNs = 100 * kNanosecondsPerMillisecond;
+  // What nobody has heeded is posted anew after that time.
+  static constexpr int64_t kInsistNs = 100 * kNanosecondsPerMillisecond;
+
+  // So long what a C library made of ECANCELED may unwind, and the application clean up, before the exception is raised
+  // all the same.
+  static constexpr int64_t kCleanUpNs = kNanosecondsPerSecond;
 
  private:
   // In line for the courier, a green thread that has the GIL whoever runs.
@@ -215,6 +219,7 @@ class Interruptible {
   void Pretend();
   void EndPretence() { thread_->set_handle(handle_); }
   void EndLook();
+  void GrantCleanUp();
   // What was on its way is not any more: waits wait again.
   void Settle();
   PyObject* TakeFirst();

@@ -109,7 +109,7 @@ TEST_F(InterruptTest, WhatIsNotHeededIsRepeatedAfterAWhile) {
     for (int i = 1; i <= 3; ++i) {
       scheduler_.ClearCancel();  // as for a library that makes an error of its own of it
       EXPECT_EQ(ParkFor(kSecondNs), green::ParkResult::kCancelled);
-      EXPECT_EQ(clock_.NowNs() - start_ns, i * Interruptible::kUnwindNs);
+      EXPECT_EQ(clock_.NowNs() - start_ns, i * Interruptible::kInsistNs);
     }
     EXPECT_TRUE(Interruptible::Current()->RaisePending());
     TakeError();
@@ -154,6 +154,19 @@ TEST_F(InterruptTest, TheHostAnswersForWaitsOnlyWhatItCanRaise) {
     EXPECT_EQ(Interruptible::OnCancelled(/*may_fail=*/false), 0);
     scheduler_.ClearCancel();
     EXPECT_EQ(Interruptible::OnCancelled(/*may_fail=*/true), EINTR) << "withdrawn meanwhile: try again";
+  }});
+}
+
+TEST_F(InterruptTest, WhatACLibraryMadeOfItHasTimeToUnwind) {
+  Cancellation cancellation;
+  RunGreen({[&] {
+    Interruptible::Current()->Post(&cancellation);
+    const int64_t start_ns = clock_.NowNs();
+    EXPECT_EQ(Interruptible::OnCancelled(/*may_fail=*/true), ECANCELED);
+    EXPECT_EQ(ParkFor(2 * Interruptible::kCleanUpNs), green::ParkResult::kCancelled);
+    EXPECT_EQ(clock_.NowNs() - start_ns, Interruptible::kCleanUpNs);
+    EXPECT_TRUE(Interruptible::Current()->RaisePending());
+    TakeError();
   }});
 }
 

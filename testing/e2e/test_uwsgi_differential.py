@@ -23,6 +23,7 @@ DIFFERENCES = os.path.join(ROOT, "docs", "UWSGI_DIFFERENCES.md")
 ENGINE = "ugreen"
 CORES = 4
 ANSWER_TIMEOUT_S = 4  # longer than the longest wait that a call asks for
+PATIENT_TIMEOUT_S = 20
 NOTHING = "no answer"  # in time, or before the connection ends: the request or the process is lost
 APPLICATION = os.path.join(APPS, "uwsgi_calls_app.py")
 
@@ -43,7 +44,7 @@ class OfUwsgi:
         if self._server is None:
             self._server = Uwsgi(APPLICATION, engine=ENGINE, cores=CORES).start()
         told = evaluate(f"http://127.0.0.1:{self._server.port}", expression)
-        if told == NOTHING or expression in calls.ENDS:
+        if told == NOTHING:
             self.stop()
         return told
 
@@ -69,8 +70,9 @@ def evaluate(url, expression):
     request = urllib.request.Request(f"{url}/?{urllib.parse.quote(expression, safe='')}")
     if "chunked_read" in expression:
         request.data = iter(calls.BODY)  # without a length: in chunks
+    timeout_s = PATIENT_TIMEOUT_S if expression.startswith(calls.PATIENT) else ANSWER_TIMEOUT_S
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as response:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
             body = response.read()
             return json.loads(body) if body else NOTHING
     except urllib.error.HTTPError as error:
