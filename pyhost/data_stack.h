@@ -42,8 +42,9 @@ class DataStack {
   // Ten calls of Python functions, more or less: what a small handler needs while it waits. Not a multiple of a page,
   // by which it is told from what CPython maps.
   static constexpr size_t kLentBytes = 1536;
-  // 1 MiB, of which a quarter is resident as long as calls are not much deeper.
-  static constexpr size_t kPooledMax = 64;
+  // As many as requests may come and go at a time: 16 MiB, of which a quarter is resident while calls are not much
+  // deeper, and only what was in use at once.
+  static constexpr size_t kPooledMax = 1024;
 
  private:
   alignas(std::max_align_t) std::byte memory_[kLentBytes];  // uninitialised: CPython clears what it uses

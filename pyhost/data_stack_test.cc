@@ -71,8 +71,8 @@ TEST_F(DataStackTest, DeeperCallsUseAChunkThatThePoolHasAgainWhenTheyReturn) {
 }
 
 TEST_F(DataStackTest, ThePoolKeepsNoMoreThanItsMaximum) {
-  Execute("import sys\nlimit = sys.getrecursionlimit()\nsys.setrecursionlimit(100_000)");
-  RunCalls("call(50_000)");  // of at least 80 bytes each: far beyond 1 MiB
+  Execute("import sys\nlimit = sys.getrecursionlimit()\nsys.setrecursionlimit(400_000)");
+  RunCalls("call(300_000)");  // of at least 80 bytes each: far beyond 16 MiB
   Execute("sys.setrecursionlimit(limit)");
   EXPECT_EQ(DataStack::pooled_count(), DataStack::kPooledMax);
 }
