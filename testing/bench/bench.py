@@ -33,9 +33,15 @@ PLOTTED = (  # scenario, figure, title, format
 )
 
 
+QUICK = (  # the servers of a smoke run: one of Greenring's for each scenario, and the peers of the targets in most
+    servers.DEFAULT, servers.LIMIT, servers.SUSPENDS, "uwsgi-sync", "uwsgi-ugreen-suspend", "gunicorn-gevent",
+    "nginx-greenring", "nginx-uwsgi-sync",
+)  # fmt: skip
+
+
 def parse_arguments(words):
     parser = argparse.ArgumentParser(prog="tools/dev bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a smoke run of a minute; its figures are rough")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of some minutes; its figures are rough")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (7)")
     parser.add_argument("--duration", type=int, help="seconds of load in a round (3)")
     parser.add_argument("--connections", type=int, default=10_000, help="idle connections (10000)")
@@ -50,7 +56,7 @@ def parse_arguments(words):
     arguments.duration = arguments.duration or (1 if quick else 3)
     arguments.connections = min(arguments.connections, 1_000) if quick else arguments.connections
     if quick and not arguments.servers:
-        arguments.servers = f"{servers.DEFAULT},{servers.LIMIT},uwsgi-sync,nginx-greenring,nginx-uwsgi-sync"
+        arguments.servers = ",".join(QUICK)
     return arguments
 
 

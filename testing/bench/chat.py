@@ -23,7 +23,7 @@ class Chat:
     title: str = "A chat of 1,000 long-polling users, all of whom hear 5 messages a second"
     app: str = "chat:application"
     users: int = 1_000
-    users_quick: int = 100
+    users_few: int = 100
     rate: int = 5
     duration_min_s: int = 5
     rounds_max: int = 3
@@ -45,15 +45,13 @@ class Chat:
         return rows
 
     def _measure(self, server, settings):
-        users = self.users_quick if settings.quick else self.users
         seconds = settings.duration_s if settings.quick else max(settings.duration_s, self.duration_min_s)
         rows = []
-        with servers.running(server, self.app, settings.directory, users + self.spare_cores) as running:
-            few = users // 10
-            growth = Growth(self._come_and_go(running, few), users - few)
-            growth.first = self._come_and_go(running, users)
+        with servers.running(server, self.app, settings.directory, self.users + self.spare_cores) as running:
+            growth = Growth(self._come_and_go(running, self.users_few), self.users - self.users_few)
+            growth.first = self._come_and_go(running, self.users)
             growth.kept = Memory.of(running.pid)
-            with load.ChatUsers(running.url, users) as chat:
+            with load.ChatUsers(running.url, self.users) as chat:
                 for number in range(min(settings.rounds, self.rounds_max)):
                     row = self._round(chat, running, seconds) | growth.figures(Memory.of(running.pid))
                     rows.append(row)
