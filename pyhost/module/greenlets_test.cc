@@ -34,7 +34,7 @@ class Cancellation final : public Interrupt {
 };
 
 // In the tests' code: `cancel(i)` posts an exception for the request of the i-th source; `now()`, in seconds;
-// `on_hub(function)` has the hub itself call it, soon.
+// `on_hub(function)` has the hub itself call it, soon; `end_greenlets()`.
 class GreenletsTest : public PythonTest, private GreenPool::Observer {
  protected:
   static void SetUpTestSuite() {
@@ -52,6 +52,7 @@ class GreenletsTest : public PythonTest, private GreenPool::Observer {
         {"cancel", &GreenletsTest::Cancel, METH_O, nullptr},
         {"now", &GreenletsTest::Now, METH_NOARGS, nullptr},
         {"on_hub", &GreenletsTest::OnHub, METH_O, nullptr},
+        {"end_greenlets", &GreenletsTest::EndGreenlets, METH_NOARGS, nullptr},
     };
     const PyRef self(PyCapsule_New(this, nullptr, nullptr));
     for (PyMethodDef& method : methods) {
@@ -127,6 +128,11 @@ def spawn(function):
   }
   static PyObject* OnHub(PyObject* self, PyObject* function) {
     Of(self)->hub_->MakeDue(new OnHubCall(function));
+    Py_RETURN_NONE;
+  }
+
+  static PyObject* EndGreenlets(PyObject* self, PyObject*) {
+    Of(self)->hub_->EndGreenlets();
     Py_RETURN_NONE;
   }
 
@@ -298,6 +304,17 @@ TEST_F(GreenletsTest, TheHubEndsWhenNobodyWaitsAnyMore) {
        "def late(): sleep(5); channel.send('late')\n"
        "go(late)\n"});
   Execute("assert log == ['late']\n");
+}
+
+TEST_F(GreenletsTest, WhoWaitsForNothingEndsWhenItIsToldTo) {
+  Run(
+      {"def forsaken():\n"
+       "  try: channel.recv()\n"
+       "  except BaseException as error: log.append(type(error).__name__); sleep(1); log.append(now())\n"
+       "def end(): sleep(5); end_greenlets()\n"
+       "spawn(forsaken)\n"
+       "go(end)\n"});
+  Execute("assert log == ['GreenletExit', 6], log\n");
 }
 
 TEST_F(GreenletsTest, SeveralGreenletsOfARequestWait) {

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import greenring
 
@@ -95,7 +96,6 @@ def _result(environ, start_response):
 
 def _slow_result(environ, start_response):
     """time.sleep parks the green thread, and nobody else."""
-    import time
     return _answer(start_response, greenring.go(lambda: time.sleep(0.5) or "slept").result().encode())
 
 
@@ -188,12 +188,22 @@ def _gevent_timeout(environ, start_response):
 def _background(environ, start_response):
     """Goes on after the response, and waits for a green thread."""
     import gevent
-    import time
+
+    def later():
+        greenring.go(time.sleep, float(environ["QUERY_STRING"])).result()
+        print("the background has its result", file=environ["wsgi.errors"], flush=True)
+
+    gevent.spawn(later)
+    return _answer(start_response, b"begun")
+
+
+def _forsaken(environ, start_response):
+    """What it waits for never comes."""
+    import gevent
 
     def later():
         try:
-            _events.append(greenring.go(lambda: time.sleep(float(environ["QUERY_STRING"])) or "slept").result())
-            print("the background has its result", file=environ["wsgi.errors"], flush=True)
+            greenring.Channel().recv()
         except gevent.GreenletExit:
             print("GreenletExit in the background", file=environ["wsgi.errors"], flush=True)
             raise
@@ -207,4 +217,5 @@ _VIEWS = {"/events": _events_view, "/balances": _balances, "/send": _send, "/rec
           "/select_within": _select_within, "/add": _add, "/done": _done, "/wait": _wait, "/result": _result,
           "/slow_result": _slow_result, "/from_os_thread": _from_os_thread, "/timeout": _timeout,
           "/computing_timeout": _computing_timeout, "/body_timeout": _body_timeout, "/spawned": _spawned,
-          "/gevent_timeout": _gevent_timeout, "/background": _background}
+          "/gevent_timeout": _gevent_timeout, "/background": _background,
+          "/forsaken": _forsaken}

@@ -146,7 +146,8 @@ class GeventModuleDeadlines(DeadlineTests, ModuleCase):
 
 class GeventModuleDrain(unittest.TestCase):
     def test_a_drain_waits_for_a_greenlet_that_waits_for_a_green_thread(self):
-        with Server("hub_module_app", engine="gevent", usual=("the background has its result",)) as server:
+        with Server("hub_module_app", engine="gevent",
+                    usual=("the background has its result", "waiting for 1 functions")) as server:
             with server.connect() as connection:
                 connection.get("/background?0.5")
             begin_s = time.monotonic()
@@ -158,6 +159,6 @@ class GeventModuleDrain(unittest.TestCase):
         with Server("hub_module_app", "--drain_timeout=0.5s", engine="gevent",
                     usual=("the drain timed out", "in the background")) as server:
             with server.connect() as connection:
-                connection.get("/background?60")
+                connection.get("/forsaken")
             server.stop()
             self.assertIn("GreenletExit in the background", server.log.text())
