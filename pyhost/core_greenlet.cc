@@ -185,6 +185,7 @@ void CoreGreenlet::OnHubLost() {
   if (relay_.state_ == Interrupt::State::kPosted) relay_.Unlink();
   relay_.state_ = Interrupt::State::kIdle;
   while (Interrupt* const interrupt = posted_.PopFront()) interrupt->state_ = Interrupt::State::kIdle;
+  while (Interruptible::Dependent* dependent = dependents_.PopFront()) dependent->OnLost();
   // Without their thread state they can neither run nor be destroyed.
   for (PyRef* const one : {&greenlet_, &active_, &caller_, &ticket_}) static_cast<void>(one->release());
   if (call_state_ == Call::kAsked) {

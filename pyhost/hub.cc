@@ -138,7 +138,7 @@ void Hub::MakeDue(Due* due) {
 }
 
 void Hub::MakeDueRemotely(Due* due) {
-  if (lost_ || due->linked()) return;
+  if (due->linked()) return;
   remote_due_.PushBack(due);
   WakeRemotely();
 }

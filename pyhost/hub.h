@@ -111,7 +111,7 @@ class Hub {
   // Its OnDue is called on the hub. No effect if it is due already. With or without the GIL. Never parks.
   void MakeDue(Due* due);
 
-  // The same from any OS thread, GIL held; of a `due` that MakeDue is not given. The hub has not ended.
+  // The same from any OS thread, GIL held; of a `due` that MakeDue is not given. No effect if the hub is lost.
   void MakeDueRemotely(Due* due);
 
   // The following have the GIL held, on the hub's green thread.

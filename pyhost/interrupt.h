@@ -104,6 +104,10 @@ class Interruptible {
 
     // It is cut loose: by Reset. Its Interrupt is withdrawn already. On that green thread, GIL held. Never parks.
     virtual void OnCutLoose() = 0;
+
+    // The stack it was bound on is lost (hub.h): the same in the loop's context, without the GIL. What is Python's
+    // stays as it is.
+    virtual void OnLost() = 0;
   };
 
   // Has the exceptions raised where CPython waits: reserves a signal, and gives it a Python-level handler. Without it

@@ -120,6 +120,7 @@ TEST_F(InterruptTest, WhatIsNotHeededIsRepeatedAfterAWhile) {
 TEST_F(InterruptTest, AResetLeavesNothing) {
   struct Bound : Interruptible::Dependent {
     void OnCutLoose() override { cut_loose = true; }
+    void OnLost() override { ADD_FAILURE(); }
     bool cut_loose = false;
   };
   Cancellation cancellation;

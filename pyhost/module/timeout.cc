@@ -81,6 +81,7 @@ class Timeout final : private Interrupt, private Interruptible::Dependent {
 
   PyObject* NewException() override { return InterruptErrors::NewRequestTimeout(seconds_, object_); }
   void OnCutLoose() override;
+  void OnLost() override { Leave(); }
   static void OnExpiry(green::Timer* timer);
 
   int64_t NowNs() const { return entered_on_.scheduler()->clock()->NowNs(); }

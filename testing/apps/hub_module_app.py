@@ -1,6 +1,8 @@
 """The module `greenring` from the greenlets of a hub: requests that wait for each other, and for green threads."""
 
+import ctypes
 import json
+import os
 import threading
 import time
 
@@ -145,6 +147,17 @@ def _body_timeout(environ, start_response):
     return _answer(start_response, b"read")
 
 
+def _bounded_receive(environ, start_response):
+    with greenring.timeout(30):
+        return _answer(start_response, _channel.recv(timeout=60).encode())
+
+
+def _recurse(environ, start_response):
+    """C code that recurses without end, built by the test."""
+    ctypes.CDLL(os.environ["OVERFLOW_LIBRARY"]).recurse(0)
+    return _answer(start_response, b"done")
+
+
 # ---- gevent's own --------------------------------------------------------------------------------------------------
 
 def _spawned(environ, start_response):
@@ -216,6 +229,7 @@ _VIEWS = {"/events": _events_view, "/balances": _balances, "/send": _send, "/rec
           "/receive_within": _receive_within, "/produce": _produce, "/consume": _consume,
           "/select_within": _select_within, "/add": _add, "/done": _done, "/wait": _wait, "/result": _result,
           "/slow_result": _slow_result, "/from_os_thread": _from_os_thread, "/timeout": _timeout,
-          "/computing_timeout": _computing_timeout, "/body_timeout": _body_timeout, "/spawned": _spawned,
+          "/computing_timeout": _computing_timeout, "/body_timeout": _body_timeout,
+          "/bounded_receive": _bounded_receive, "/recurse": _recurse, "/spawned": _spawned,
           "/gevent_timeout": _gevent_timeout, "/background": _background,
           "/forsaken": _forsaken}

@@ -1,13 +1,20 @@
 """The module `greenring` under engines `greenlet` and `gevent`: waiting lets the hub's other greenlets run."""
 
 import json
+import shutil
 import time
 import unittest
 
+import test_overflow
 from fixture import Server
 from hub_case import HubCase
 
 QUIET = ("timed out after", "the request was cancelled", "RequestTimeout", "Cancelled", "Traceback", "  File", "    ")
+LOST = (r"stack overflow: ", r"\] stacks: ", r"is lost", r"^Stack", r"^ ", r"^$")
+
+
+def setUpModule():
+    test_overflow.setUpModule()
 
 
 class ModuleCase(HubCase):
@@ -142,6 +149,28 @@ class GreenletModuleDeadlines(DeadlineTests, ModuleCase):
 
 class GeventModuleDeadlines(DeadlineTests, ModuleCase):
     engine = "gevent"
+
+
+@unittest.skipUnless(shutil.which("gcc") or shutil.which("cc"), "no C compiler")
+class ModuleOverflow(unittest.TestCase):
+    def test_waits_and_timeouts_end_with_their_hub(self):
+        for engine in ("greenlet", "gevent"):
+            with self.subTest(engine):
+                server = Server("hub_module_app", engine=engine, env={"OVERFLOW_LIBRARY": test_overflow._library},
+                                usual=LOST).start()
+                self.addCleanup(lambda server=server: server.process.poll() is None and server.kill())
+                waiting = [server.connect() for _ in range(4)]
+                for connection in waiting:
+                    connection.send_request("GET", "/bounded_receive")
+                with server.connect() as connection:
+                    while json.loads(connection.get("/balances").body)["channel"] != -4:
+                        pass
+                    connection.send_request("GET", "/recurse")
+                    self.assertEqual(connection.read_response().status, 500)
+                for connection in waiting:
+                    self.assertEqual(connection.read_response().status, 500)
+                    connection.close()
+                self.assertEqual(server.wait(), test_overflow.EXIT_UNFIT)
 
 
 class GeventModuleDrain(unittest.TestCase):
