@@ -106,18 +106,28 @@ void Waiter::Answer(WaitResult result) {
   }
 }
 
-WaitResult WaitInLine(Line* line, PyObject** value, int64_t timeout_ns, const char* call) {
-  struct Place {
-    explicit Place(const char* call) : wait(call) {}
-    Wait wait;
-    Waiter waiter;
-  };
-  const auto place = std::make_unique<Place>(call);
+namespace {
+
+struct Place {
+  explicit Place(const char* call) : wait(call) {}
+  Wait wait;
+  Waiter waiter;
+};
+
+WaitResult WaitAt(Place* place, Line* line, PyObject** value, int64_t timeout_ns) {
   if (value != nullptr) place->waiter.value = *value;
   place->wait.StandIn(line, &place->waiter);
   const WaitResult result = place->wait.Park(DeadlineAfter(timeout_ns));
   if (value != nullptr) *value = place->waiter.value;
   return result;
+}
+
+}  // namespace
+
+WaitResult WaitInLine(Line* line, PyObject** value, int64_t timeout_ns, const char* call) {
+  if (Hub::Current() != nullptr) return WaitAt(std::make_unique<Place>(call).get(), line, value, timeout_ns);
+  Place place(call);
+  return WaitAt(&place, line, value, timeout_ns);
 }
 
 int64_t DeadlineAfter(int64_t timeout_ns) {

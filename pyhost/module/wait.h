@@ -54,8 +54,8 @@ using Line = IntrusiveList<Waiter>;
 // The green thread that runs now; nullptr on an OS thread, and in the child of a fork, which is like one.
 green::GreenThread* CurrentGreenThread();
 
-// One wait of the current thread, or greenlet. On the heap, as its Waiters are: while a greenlet waits, others use its
-// stack.
+// One wait of the current thread, or greenlet. Where there is a hub it is on the heap, as its Waiters are: while a
+// greenlet waits, others use its stack.
 class Wait {
  public:
   // `call` is what it is called in dumps.
