@@ -106,14 +106,17 @@ void CoreGreenlet::OnDue() {
   if (!greenlet_) {
     BeginGreenlet();
   } else if (call_state_ == Call::kDone) {
+    if (!yielding_.empty()) hub_->MakeDue(this);
     const PyRef caller = PyRef::Share(caller_.get());
     hub_->SwitchTo(caller.get(), nullptr);
   } else if (ends_calls_ && !caller_) {
     const PyRef greenlet = PyRef::Share(greenlet_.get());
     hub_->SwitchTo(greenlet.get(), nullptr);
-  } else if (std::exchange(yields_, false)) {
-    const PyRef active = PyRef::Share(active_.get());
-    hub_->SwitchTo(active.get(), nullptr);
+  } else if (!yielding_.empty()) {
+    const PyRef first = std::move(yielding_.front().greenlet);
+    yielding_.erase(yielding_.begin());
+    if (!yielding_.empty()) hub_->MakeDue(this);
+    hub_->SwitchTo(first.get(), nullptr);
   } else if (!posted_.empty()) {
     Deliver(/*in_hub=*/true);
   }
@@ -161,6 +164,7 @@ void CoreGreenlet::OnGreenletEnded() {
   if (ticket_) Ticket::Of(ticket_.get())->core = nullptr;
   ticket_.reset();
   active_.reset();
+  yielding_.clear();
   greenlet_.reset();
   ended_ = true;
   hub_->scheduler()->Unpark(thread_);
@@ -188,6 +192,8 @@ void CoreGreenlet::OnHubLost() {
   while (Interruptible::Dependent* dependent = dependents_.PopFront()) dependent->OnLost();
   // Without their thread state they can neither run nor be destroyed.
   for (PyRef* const one : {&greenlet_, &active_, &caller_, &ticket_}) static_cast<void>(one->release());
+  for (Yielding& one : yielding_) static_cast<void>(one.greenlet.release());
+  yielding_.clear();
   if (call_state_ == Call::kAsked) {
     hub_->scheduler()->Cancel(thread_);
   } else {
@@ -219,13 +225,15 @@ CoreGreenlet::CallEnd CoreGreenlet::OnLoop(std::function<void()> call) {
 }
 
 bool CoreGreenlet::Yield() {
-  yields_ = true;
+  const uint64_t turn = ++yields_;
+  yielding_.push_back({turn, PyRef::Share(active_.get())});
   hub_->MakeDue(this);
-  while (yields_) {
+  const auto waiting = [&] { return std::ranges::find(yielding_, turn, &Yielding::turn); };
+  do {
     if (hub_->SwitchToHub()) continue;
-    yields_ = false;
+    if (const auto one = waiting(); one != yielding_.end()) yielding_.erase(one);
     return false;
-  }
+  } while (waiting() != yielding_.end());  // somebody else may have switched to it
   return !RaisePending();
 }
 

@@ -28,6 +28,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/intrusive_list.h"
 #include "green/scheduler.h"
@@ -140,6 +141,12 @@ class CoreGreenlet final : public Hub::Due, public GreenletAccount {
 
   struct Ticket;
 
+  // A greenlet of the request that waits for its turn in Yield; more than one if they switch to each other.
+  struct Yielding {
+    uint64_t turn;
+    PyRef greenlet;
+  };
+
   static PyObject* RunHandle(PyObject* ticket, PyObject* none);
   void BeginGreenlet();
   void RunHandle();
@@ -163,15 +170,16 @@ class CoreGreenlet final : public Hub::Due, public GreenletAccount {
   bool ran_ = false;
   bool ended_ = false;
   bool lost_ = false;
-  bool yields_ = false;
+  uint64_t yields_ = 0;
   bool ends_calls_ = false;  // another greenlet may still be in OnLoop
   uint64_t run_ticks_ = 0;
   uint64_t switches_ = 0;
 
-  // GIL held to change them; all are null again at the end of Run.
+  // GIL held to change them; all are empty again at the end of Run.
   PyRef greenlet_;
   PyRef active_;  // of its greenlets the one that ran last
   PyRef caller_;  // that waits in OnLoop
+  std::vector<Yielding> yielding_;
   PyRef ticket_;  // the greenlet's function has it too
 };
 

@@ -107,6 +107,43 @@ TEST_F(HubTest, AYieldLetsTheOthersRunFirst) {
   EXPECT_EQ(steps_, (std::vector<std::string>{"a", "b", "a", "b"}));
 }
 
+// `second` yields; then another core switches to the request's first greenlet, which yields too.
+TEST_F(HubTest, GreenletsOfOneRequestYieldBesideEachOther) {
+  static std::vector<std::string>* steps;
+  steps = &steps_;
+  static PyMethodDef functions[] = {
+      {"yield_", [](PyObject*, PyObject*) { return CoreGreenlet::Current()->Yield() ? Py_NewRef(Py_None) : nullptr; },
+       METH_NOARGS, nullptr},
+      {"step",
+       [](PyObject*, PyObject* text) {
+         steps->push_back(PyUnicode_AsUTF8(text));
+         return Py_NewRef(Py_None);
+       },
+       METH_O, nullptr}};
+  for (PyMethodDef& function : functions) {
+    PyDict_SetItemString(globals_.get(), function.ml_name, PyRef(PyCFunction_New(&function, nullptr)).get());
+  }
+  Execute(
+      "import greenlet\n"
+      "def second():\n"
+      "  yield_(); step('second')\n"
+      "def request():\n"
+      "  global first\n"
+      "  first = greenlet.getcurrent()\n"
+      "  other = greenlet.greenlet(second)\n"
+      "  other.switch()\n"
+      "  first.parent = back\n"
+      "  yield_(); step('first')\n"
+      "def other_request():\n"
+      "  global back\n"
+      "  back = greenlet.getcurrent()\n"
+      "  first.switch()\n");
+  const auto request = [this](CoreGreenlet* core) { core->Run("request", [this] { Execute("request()"); }); };
+  const auto other = [this](CoreGreenlet* core) { core->Run("other", [this] { Execute("other_request()"); }); };
+  RunCores({request, other});
+  EXPECT_EQ(steps_, (std::vector<std::string>{"second", "first"}));
+}
+
 TEST_F(HubTest, AnInterruptEndsACallOfItsOwnCoreOnly) {
   Cancellation cancellation;
   const auto interrupted = [&](CoreGreenlet* core) {

@@ -144,6 +144,7 @@ class NotWanted(DisconnectCase):
         self.expect_events(["disconnected"])
 
     def test_query_of_a_client_that_is_gone_ends_in_the_database(self):
+        self.request("GET", "/connect?checked")
         with self.neighbours():
             connection = self.connect()
             connection.send_request("GET", "/cancellable-psycopg2?60")
