@@ -25,6 +25,7 @@ def tearDownModule():
 class DatabaseCase(OverlapCase):
     app = "database_app"
     flags = (f"--async_cores={CORES}",)
+    late_s_max = 10.0  # PostgreSQL begins a process for each of fifty connections
 
     @classmethod
     def environment(cls):
