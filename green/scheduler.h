@@ -176,6 +176,10 @@ class Scheduler {
   // and for hosts that own the loop.
   void RunReady();
 
+  // Has the loop polled after the current green thread's turn, although others may be runnable: much waits for it. They
+  // go on after that. In the loop's context, where the poll is next anyway, it has no effect. Never parks.
+  void PollSoon() { switches_left_ = 0; }
+
   // Suspends the current green thread until Unpark, `deadline_ns` or Cancel. Parks.
   ParkResult Park(int64_t deadline_ns = kNeverNs);
 

@@ -8,6 +8,7 @@ namespace greenring::ioloop {
 //   1. What a turn's handlers and green threads want from the kernel is queued; it goes out here, once a turn.
 //   2. A stream is flushed once a turn, after everything that could have added to its output has run: one send carries
 //      all of it.
+//      Many streams end the turn, although green threads are runnable.
 //   3. One system call submits, waits and keeps the deadline. It waits for more than one completion while many streams
 //      are busy: sleeping and waking cost more than anything else the loop does.
 //   4. A flush may end something and tell its handler, which may make work: then the loop does not wait.
@@ -49,6 +50,7 @@ void EventLoop::SubmitNow() {
 bool EventLoop::FlushAll() {
   const bool any = !to_flush_.empty();
   while (Flushable* flushable = to_flush_.PopFront()) flushable->Flush();
+  to_flush_count_ = 0;
   return any;
 }
 

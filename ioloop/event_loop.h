@@ -64,8 +64,11 @@ class EventLoop final : public green::Poller {
   void Wake() override { ring_->Wake(); }
 
   // Calls `flushable->Flush()` once, before the loop next enters the kernel. Does nothing when it is queued already.
+  // The turn ends early when many are queued.
   void FlushLater(Flushable* flushable) {
-    if (!flushable->linked()) to_flush_.PushBack(flushable);
+    if (flushable->linked()) return;
+    to_flush_.PushBack(flushable);
+    if (++to_flush_count_ == kFlushedTogetherMax) scheduler_->PollSoon();
   }
 
   // Streams tell what they carry.
@@ -91,6 +94,10 @@ class EventLoop final : public green::Poller {
   static constexpr int64_t kPatienceNs = 20 * kNanosecondsPerMicrosecond;
   static constexpr int64_t kEpochNs = 256 * kNanosecondsPerMicrosecond;
 
+  // One system call for so many answers costs each next to nothing; more of them at a time come later, hold a block of
+  // output each, and are answered by as many clients at once, each of which needs a buffer.
+  static constexpr int kFlushedTogetherMax = 64;
+
  private:
   void Wait(int64_t deadline_ns);
   // Whether there was anything to flush.
@@ -99,6 +106,7 @@ class EventLoop final : public green::Poller {
   Ring* const ring_;
   green::Scheduler* const scheduler_;
   IntrusiveList<Flushable> to_flush_;
+  int to_flush_count_ = 0;  // queued since the last time; some may have been unlinked
   OutputBlockPool blocks_;
   EventLoopStats stats_;
   uint64_t polled_ticks_ = 0;  // when the last poll came back from the kernel; 0: none has

@@ -39,6 +39,36 @@ TEST(EventLoopTest, FlushesOnceATurnHoweverOftenItIsAsked) {
   EXPECT_EQ(loop.stats().turns, 3u);
 }
 
+TEST(EventLoopTest, ManyToFlushEndTheTurnEarlyAndTheOthersGoOn) {
+  struct Counter final : Flushable {
+    explicit Counter(int* flushed) : flushed(flushed) {}
+    void Flush() override { ++*flushed; }
+    int* const flushed;
+  };
+  testing::SimClock clock;
+  testing::SimRing ring(&clock);
+  green::Scheduler scheduler({.clock = &clock});
+  EventLoop loop(&ring, &scheduler);
+  constexpr int kCount = 2 * EventLoop::kFlushedTogetherMax;
+  int flushed = 0;
+  std::vector<std::unique_ptr<Counter>> counters;
+  std::vector<int> flushed_before;  // each one's turn
+  for (int i = 0; i < kCount; ++i) {
+    counters.push_back(std::make_unique<Counter>(&flushed));
+    scheduler.Spawn([&, i] {
+      flushed_before.push_back(flushed);
+      loop.FlushLater(counters[i].get());
+      if (i == kCount - 1) scheduler.Stop();
+    });
+  }
+  scheduler.Run(&loop);
+  loop.Poll(0);
+  ASSERT_EQ(flushed_before.size(), static_cast<size_t>(kCount));
+  EXPECT_EQ(flushed_before[EventLoop::kFlushedTogetherMax - 1], 0);
+  EXPECT_EQ(flushed_before[EventLoop::kFlushedTogetherMax], EventLoop::kFlushedTogetherMax);
+  EXPECT_EQ(flushed, kCount);
+}
+
 TEST(EventLoopTest, WorkMadeByAFlushIsNotSleptOn) {
   testing::SimClock clock;
   testing::SimRing ring(&clock);
