@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cstdio>
@@ -159,10 +160,22 @@ void Listener::Stop() {
 }
 
 void Listener::Flush() {
+  if (adopted_ && TakeOneMore()) return;
   if (!adopted_) AcceptQueued();
   socket_.Close();
   MoveTo(State::kStopped);
   handler_->OnStopped();  // `this` may be gone
+}
+
+// An accept that does not succeed at once, because another process was faster, is not to wait: it is cancelled with the
+// same system call. (The socket itself would wait, or would not for the others either: O_NONBLOCK is everybody's.)
+bool Listener::TakeOneMore() {
+  pollfd queue = {.fd = fd(), .events = POLLIN, .revents = 0};
+  if (taken_at_the_end_ == kTakenAtTheEndMax || poll(&queue, 1, 0) <= 0 || (queue.revents & POLLIN) == 0) return false;
+  ++taken_at_the_end_;
+  loop_->ring()->Accept(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC, this);
+  loop_->ring()->Cancel(this);
+  return true;
 }
 
 void Listener::AcceptQueued() {

@@ -43,10 +43,12 @@ class Listener final : private Completion, private Flushable {
   // As ListeningSocket::Open.
   static absl::StatusOr<std::unique_ptr<Listener>> Open(std::string_view address, const ListenerOptions& options = {});
 
-  // Takes over a socket that listens already (from a master, or systemd). Others may accept on it too: Stop leaves what
-  // is in its queue to them, and a unix socket's file stays. `by_turns`: others do all the time. Then one connection is
-  // accepted at a time, which puts this process behind the others in the kernel's queue; a multishot accept keeps its
-  // place, and the first in the queue would get every connection (docs/PROCESSES.md).
+  // Takes over a socket that listens already (from a master, or systemd). Others may accept on it too, and a unix
+  // socket's file stays. For each connection the kernel wakes one of them: Stop takes what is in the queue then, up to
+  // kTakenAtTheEndMax, since it may be this one that was woken, and the others would sleep on. `by_turns`: others do
+  // all the time. Then one connection is accepted at a time, which puts this process behind the others in the kernel's
+  // queue; a multishot accept keeps its place, and the first in the queue would get every connection
+  // (docs/PROCESSES.md).
   static absl::StatusOr<std::unique_ptr<Listener>> Adopt(UniqueFd fd, bool by_turns = false);
 
   Listener(const Listener&) = delete;
@@ -67,6 +69,9 @@ class Listener final : private Completion, private Flushable {
 
   // Out of file descriptors (or of the kernel's memory for sockets): accepting rests so long before it tries again.
   static constexpr int64_t kExhaustedPauseNs = 100 * kNanosecondsPerMillisecond;
+
+  // Of a socket that others accept on. Where more than that waits, more comes, which wakes them.
+  static constexpr int kTakenAtTheEndMax = 64;
 
   // Between a client's handshake and its first bytes: the time it needs to write them, whatever the distance.
   static constexpr int64_t kLastCallNs = 20 * kNanosecondsPerMillisecond;
@@ -94,12 +99,14 @@ class Listener final : private Completion, private Flushable {
   void Pause(int error_number);
   void OnTimer();
   void AcceptQueued();
+  bool TakeOneMore();
 
   ListeningSocket socket_;
   const bool adopted_;
   const bool by_turns_;
   const bool deferred_;             // TCP_DEFER_ACCEPT is set
   bool exhaustion_logged_ = false;  // since the last accept that succeeded
+  int taken_at_the_end_ = 0;
   State state_ = State::kOpen;
   EventLoop* loop_ = nullptr;
   Handler* handler_ = nullptr;

@@ -246,6 +246,24 @@ TEST_F(ListenerTest, AdoptedSocketIsAcceptedOnButItsQueueIsLeftToTheOthers) {
   EXPECT_FALSE(Listener::Adopt(UniqueFd(dup(0))).ok());
 }
 
+// The kernel has woken the first one, which is told to stop before it has seen that.
+TEST_F(ListenerTest, WhoeverWasWokenForAConnectionTakesItAlsoWhenItStops) {
+  Run([this] {
+    auto master = Open("127.0.0.1:0");
+    auto first = Listener::Adopt(UniqueFd(dup(master->fd()))).value();
+    auto second = Listener::Adopt(UniqueFd(dup(master->fd()))).value();
+    for (Listener* listener : {first.get(), second.get()}) {
+      listener->Start(&*loop_, this);
+      Sleep(&*loop_, Clock::Monotonic()->NowNs() + kNanosecondsPerMillisecond);
+    }
+    const UniqueFd clients[] = {ConnectTo(*master), ConnectTo(*master), ConnectTo(*master)};
+    first->Stop();
+    Until([this] { return stopped_ && accepted_.size() == 3; });
+    stopped_ = false;
+    Stop(second.get());
+  });
+}
+
 TEST_F(ListenerTest, OutOfDescriptorsPausesInsteadOfSpinning) {
   Run([this] {
     auto listener = Open("127.0.0.1:0");

@@ -143,7 +143,8 @@ class Worker:
     def _send(self, frame, descriptors):
         rights = array.array("i", [one.fileno() for one in descriptors])
         sent = self.link.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [])
-        self.link.sendall(frame[sent:])
+        if sent < len(frame):
+            self.link.sendall(frame[sent:])
 
     def _frame(self, **what):
         self._last_id += 1
