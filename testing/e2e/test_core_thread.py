@@ -274,8 +274,10 @@ class StackOverflow(unittest.TestCase):
         self.assertEqual(server.wait(), EXIT_UNFIT)
 
     def test_recursion_of_python_is_an_error_like_everywhere(self):
-        with self.start() as server, server.connect() as connection:
+        server = self.start()
+        with server.connect() as connection:
             self.assertEqual(connection.get("/recursion").body, b"RecursionError")
+        server.stop()
 
     def test_a_master_replaces_the_worker(self):
         with tempfile.TemporaryDirectory() as directory:
