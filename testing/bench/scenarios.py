@@ -239,17 +239,29 @@ class SuspendSleep(Requests):
         return server.suspends_max > 0
 
     def measure(self, chosen, settings):
+        """Halves the connections of a peer that does not survive them; Greenring's end is the run's."""
         rows = {}
         for server in chosen:
-            own = dataclasses.replace(self, connections=min(self.connections, server.suspends_max))
-            with servers.running(server, self.app, settings.directory, own.connections) as running:
-                own._wrk(running, WARM_S)
-                rows[server.name] = [own._round(running, max(settings.duration_s, self.duration_min_s))
-                                     for _ in range(min(settings.rounds, self.rounds_max))]  # fmt: skip
+            connections = min(self.connections, server.suspends_max)
+            while server.name not in rows:
+                own = dataclasses.replace(self, connections=connections)
+                try:
+                    rows[server.name] = own._measure(server, settings)
+                except ProcessLookupError as error:
+                    if server.name == servers.SUSPENDS or connections == 1:
+                        raise RuntimeError(f"{self.name} {server.name}: it has ended") from error
+                    settings.say(f"{self.name} {server.name}: it crashed with {connections} connections")
+                    connections //= 2
             row = rows[server.name][-1]
-            settings.say(f"{self.name} {server.name}: {own.connections} connections, {row['rps']:,.0f} requests/s, "
+            settings.say(f"{self.name} {server.name}: {connections} connections, {row['rps']:,.0f} requests/s, "
                          f"{row['cpu_us']:.2f} CPU µs each")  # fmt: skip
         return rows
+
+    def _measure(self, server, settings):
+        with servers.running(server, self.app, settings.directory, self.connections) as running:
+            self._wrk(running, WARM_S)
+            return [self._round(running, max(settings.duration_s, self.duration_min_s))
+                    for _ in range(min(settings.rounds, self.rounds_max))]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
