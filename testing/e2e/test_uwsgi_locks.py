@@ -48,6 +48,7 @@ class Locks(UwsgiMasterCase):
             pid = self.await_events("locked", 1)[0][2]
             self.assertIs(self.json(server, "/is-locked"), True)
             os.kill(pid, signal.SIGKILL)
+            server.log.expect(r"died: signal 9")  # what it accepts while it dies is lost with it
             second = self.send(server, "/lock?0")
             self.await_events("locked", 2)
             self.assertNotEqual(self.events("locked")[1][2], pid)
