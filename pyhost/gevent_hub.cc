@@ -73,9 +73,10 @@ def begin_hub(before):
     set_hub(hub)
     if before is None:
         return []
-    left_behind = [one for one in greenlets_of(before) if has_begun(one)]
+    left_behind = []
+    for one in greenlets_of(before):
+        (left_behind if has_begun(one) else of_import).append(one)
     stop_waking(left_behind)
-    of_import.extend(one for one in greenlets_of(before) if not has_begun(one))
     if hub is not before:
         for one in of_import:
             one.parent = hub
@@ -266,10 +267,6 @@ class GeventHub final : public Hub {
   PyObject* hub_ = nullptr;  // the source has it
   PyRef on_dead_;
 };
-
-}  // namespace
-
-namespace {
 
 absl::Status CheckGevent(const char* who) {
   if (const PyRef module(PyImport_ImportModule("gevent.hub")); module) return absl::OkStatus();
